@@ -1,0 +1,240 @@
+"""AsyncClient: owns or borrows a session, sends requests, exposes the walks."""
+
+import logging
+import sys
+import time
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import aclosing
+from http import HTTPStatus
+from typing import Any, Never, Self
+
+import aiohttp
+import backoff
+from multidict import CIMultiDict
+from yarl import URL
+
+from apimall_async._errors import APIError
+from apimall_async._guard import Guard, RetryPolicy
+from apimall_async._models import HistoryPage, ImageTask
+from apimall_async._protocol import parse_retry_after, read_page
+from apimall_async._settings import find_api_key, find_history_url, find_proxy, make_timeout
+from apimall_async._transport import Answer, Transport
+from apimall_async._version import __version__
+from apimall_async._walk import Tally, Walk, walk_pages
+
+
+_DEFAULT_RETRY = RetryPolicy()
+_USER_AGENT = (
+    f"apimall-async/{__version__} Python/{sys.version_info.major}.{sys.version_info.minor}"
+    f" aiohttp/{'.'.join(aiohttp.__version__.split('.')[:2])}"
+)
+
+_logger = logging.getLogger("apimall_async")
+
+
+class AsyncClient:
+    """Read the image history of one API Mall account.
+
+    Make one, outside or inside of a running loop, and keep it: all that it sends shares one pool of
+    connections and one rate-limit guard. Close it with ``async with`` or ``close()``.
+
+    Args:
+        api_key: the account's key, else the environment's ``APIMALL_API_KEY``.
+        base_url: the gateway's origin, else ``APIMALL_BASE_URL``, else ``https://gateway.apimall.ai``.
+            Plain http is taken only to this machine.
+        session: an ``aiohttp.ClientSession`` of the caller's; it is used, never closed, never changed.
+        timeout: seconds for one attempt, from connecting to the body's last byte, without waiting for
+            a free connection; or an ``aiohttp.ClientTimeout``, or None for no limit.
+        retry: how often and how long one request is tried, or None for one try.
+        proxy: URL of an http(s) proxy. Without it, and without ``session``, the environment's count
+            (``HTTPS_PROXY``, ``NO_PROXY``).
+
+    Raises:
+        ConfigurationError: a key, URL or timeout that cannot be used.
+
+    """
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        *,
+        base_url: str | URL | None = None,
+        session: aiohttp.ClientSession | None = None,
+        timeout: float | aiohttp.ClientTimeout | None = 30.0,
+        retry: RetryPolicy | None = _DEFAULT_RETRY,
+        proxy: str | None = None,
+    ) -> None:
+        self._key = find_api_key(api_key)
+        self._url = find_history_url(base_url)
+        headers = CIMultiDict(
+            {
+                "Authorization": f"Bearer {self._key}",
+                "Accept": "application/json",
+                "User-Agent": _USER_AGENT,
+            }
+        )
+        if proxy is None and session is None:
+            proxy = find_proxy(self._url)
+        self._transport = Transport(session, headers, make_timeout(timeout), proxy)
+        self._guard = Guard(retry or _DEFAULT_RETRY)
+        # Not a bound method: in a cycle with itself the client would linger when it is dropped.
+        self._try = AsyncClient._attempt
+        if retry:
+            self._try = backoff.on_exception(
+                self._guard.waits,
+                APIError,
+                max_tries=retry.max_tries,
+                jitter=None,  # the waits have their own; backoff's would wait less than told
+                giveup=_is_final,
+                on_backoff=_note_retry,
+                logger=None,  # backoff's would log at its own mind
+            )(self._try)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else "open"
+        return f"<{type(self).__name__} {self._url.origin()} {state}>"
+
+    def __reduce__(self) -> Never:
+        raise TypeError("an AsyncClient cannot be pickled or copied, it holds the API key: make another")
+
+    @property
+    def closed(self) -> bool:
+        """Whether ``close()`` was called."""
+        return self._transport.closed
+
+    async def close(self) -> None:
+        """Close the client and its own session, not a borrowed one. Idempotent.
+
+        Requests under way fail with ClientClosedError or APIConnectionError.
+        """
+        await self._transport.close()
+
+    async def list_history(self, page: int = 1, limit: int = 20) -> HistoryPage:
+        """Return one page of the history.
+
+        Args:
+            page: the page's number, from 1.
+            limit: tasks a page, 1 to 50.
+
+        Raises:
+            ValueError: ``page`` or ``limit`` out of range; no request was sent.
+            APIError: the request failed, by the subclass that says how.
+            ClientClosedError: the client, or the session lent to it, has been closed.
+
+        """
+        walk = Walk(limit=limit, start_page=page)
+        return await self._try(self, walk.start_page, walk.limit, Tally())
+
+    def iter_history(
+        self,
+        *,
+        limit: int = 50,
+        start_page: int = 1,
+        max_items: int | None = None,
+        read_ahead: int = 0,
+        exact: bool = False,
+    ) -> AsyncGenerator[ImageTask]:
+        """Iterate over the tasks of the history, none twice, while it goes on growing.
+
+        Args:
+            limit: tasks a page, 1 to 50. More is faster.
+            start_page: the page, of ``limit`` tasks, to start with, from 1.
+            max_items: tasks to yield at most; None for all. No more than needed are asked for.
+            read_ahead: pages to request ahead of the reader; implies ``exact``.
+            exact: prove that no task was skipped, also where tasks are deleted meanwhile. Costs up to
+                1.22 times the requests at ``limit=50``, more below.
+
+        Raises:
+            ValueError: an argument out of range, at once.
+            PaginationError: the pages cannot be walked to an end, or (exact) a gap cannot be ruled out.
+            APIError: a request failed; every task before it was yielded.
+            ClientClosedError: the client, or the session lent to it, has been closed.
+
+        """
+        pages = self.iter_history_pages(
+            limit=limit,
+            start_page=start_page,
+            max_items=max_items,
+            read_ahead=read_ahead,
+            exact=exact,
+        )
+        return _tasks(pages)
+
+    def iter_history_pages(
+        self,
+        *,
+        limit: int = 50,
+        start_page: int = 1,
+        max_items: int | None = None,
+        read_ahead: int = 0,
+        exact: bool = False,
+    ) -> AsyncGenerator[HistoryPage]:
+        """Iterate as ``iter_history`` does, page by page.
+
+        A page holds the tasks that were not yielded before; one without any is not yielded.
+        """
+        walk = Walk(limit, start_page, max_items, read_ahead, exact)
+        tally = Tally()
+
+        def fetch(page: int, limit: int) -> Coroutine[Any, Any, HistoryPage]:
+            return self._try(self, page, limit, tally)
+
+        return walk_pages(fetch, walk, tally)
+
+    async def _attempt(self, page: int, limit: int, tally: Tally) -> HistoryPage:
+        """Send one request, once, when the guard lets it."""
+        url = URL(f"{self._url}?page={page}&limit={limit}", encoded=True)
+        try:
+            answer = await self._send(url, tally)
+            return read_page(*answer)
+        except APIError as error:
+            self._cut_key(error)
+            raise
+
+    async def _send(self, url: URL, tally: Tally) -> Answer:
+        while True:
+            asked = time.monotonic()
+            started = await self._guard.admit()
+            tally.waited += started - asked
+            async with await self._transport.connection():
+                if self._guard.closed:  # the gateway said stop while this waited for a connection
+                    continue
+                answer = await self._transport.get(url)
+            if answer.status >= HTTPStatus.BAD_REQUEST:
+                self._guard.close(parse_retry_after(answer.headers))
+            if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
+                self._guard.refuse(started)
+            else:
+                self._guard.deliver()
+            return answer
+
+    def _cut_key(self, error: APIError) -> None:
+        """Cut the key out of what the gateway, or a proxy, echoed."""
+        for name in ("message", "code", "request_id"):
+            if text := getattr(error, name):
+                setattr(error, name, text.replace(self._key, "[API key]"))
+        error.args = (error.message,)
+
+
+def _is_final(error: Exception) -> bool:
+    return not (isinstance(error, APIError) and error.retryable)
+
+
+def _note_retry(details: Any) -> None:
+    tally: Tally = details["args"][-1]
+    tally.retries += 1
+    tally.waited += details["wait"]
+    _logger.info("trying again in %.2f seconds after: %s", details["wait"], details["exception"])
+
+
+async def _tasks(pages: AsyncGenerator[HistoryPage]) -> AsyncGenerator[ImageTask]:
+    async with aclosing(pages):
+        async for page in pages:
+            for task in page.items:
+                yield task

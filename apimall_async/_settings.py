@@ -1,0 +1,97 @@
+"""What a client is given, checked before any request. A complaint says what to do, never the key."""
+
+import ipaddress
+import math
+import os
+from urllib.request import getproxies, proxy_bypass
+
+from aiohttp import ClientTimeout
+from yarl import URL
+
+from apimall_async._errors import ConfigurationError
+from apimall_async._protocol import HISTORY_PATH
+
+
+GATEWAY = "https://gateway.apimall.ai"
+
+
+def find_api_key(api_key: object) -> str:
+    """Return ``api_key``, else the environment's.
+
+    Raises:
+        ConfigurationError: there is none, or none that an HTTP header can carry.
+
+    """
+    key = os.environ.get("APIMALL_API_KEY") if api_key is None else api_key
+    if key is None:
+        complaint = "no API key"
+    elif not isinstance(key, str) or not key:
+        complaint = "the API key is empty or not a string"
+    elif not all("!" <= character <= "~" for character in key):
+        complaint = "the API key holds spaces, control or non-ASCII characters"
+    else:
+        return key
+    raise ConfigurationError(f"{complaint}: pass api_key= to AsyncClient, or set APIMALL_API_KEY")
+
+
+def find_history_url(base_url: str | URL | None) -> URL:
+    """Return where the history is, below ``base_url``, else the environment's, else the vendor's.
+
+    Raises:
+        ConfigurationError: not a URL that a key may be sent to.
+
+    """
+    given = base_url or os.environ.get("APIMALL_BASE_URL") or GATEWAY
+    try:
+        url = URL(given)
+    except (TypeError, ValueError):
+        url = URL()
+    if complaint := _complaint(url):
+        raise ConfigurationError(f"base_url {complaint}; it is the gateway's origin, such as {GATEWAY}")
+    return url.with_path(url.path.rstrip("/") + HISTORY_PATH)
+
+
+def _complaint(url: URL) -> str | None:
+    if url.scheme not in {"http", "https"} or not url.host:
+        return "must begin with https:// and a host"
+    if url.scheme == "http" and not is_loopback(url):
+        return "must be https, unless it names this machine: the key would cross the network in the clear"
+    if url.user is not None or url.password is not None or url.query_string or url.fragment:
+        return "must hold no user, password, query or fragment"
+    return None
+
+
+def is_loopback(url: URL) -> bool:
+    """Whether ``url`` names this machine."""
+    host = url.host or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def find_proxy(url: URL) -> str | None:
+    """Return the environment's proxy for ``url`` (HTTPS_PROXY, NO_PROXY), or None.
+
+    Loopback never goes through a proxy: over plain http it would be told the key.
+    """
+    if is_loopback(url) or proxy_bypass(f"{url.host}:{url.port}"):
+        return None
+    return getproxies().get(url.scheme)
+
+
+def make_timeout(timeout: float | ClientTimeout | None) -> ClientTimeout:
+    """Return aiohttp's form of ``timeout``.
+
+    Raises:
+        ConfigurationError: not a positive, finite number of seconds, a ClientTimeout, or None.
+
+    """
+    if isinstance(timeout, ClientTimeout):
+        return timeout
+    number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
+    if timeout is None or (number and 0 < timeout < math.inf):
+        return ClientTimeout(total=timeout)
+    raise ConfigurationError(
+        f"timeout must be a positive number of seconds, a ClientTimeout or None, not {timeout!r}"
+    )

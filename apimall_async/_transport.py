@@ -1,0 +1,183 @@
+"""One GET, once, over a session of our own or a borrowed one: the whole answer, or a typed error."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, nullcontext
+from http import HTTPStatus
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
+
+import aiohttp
+from multidict import CIMultiDict
+from yarl import URL
+
+from apimall_async._errors import (
+    APIConnectionError,
+    ApimallError,
+    APIResponseValidationError,
+    APITimeoutError,
+    ClientClosedError,
+)
+from apimall_async._protocol import Headers
+
+
+_MAX_BODY = 8 * 2**20  # bytes of a page, unpacked
+_MAX_ERROR_BODY = 64 * 2**10  # bytes of an error's body that are looked at
+
+_slots: WeakKeyDictionary[aiohttp.BaseConnector, asyncio.Semaphore] = WeakKeyDictionary()
+
+
+class Answer(NamedTuple):
+    """What came back."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+class Transport:
+    """Sends requests over a borrowed session, or over one of its own for each event loop in turn."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession | None,
+        headers: CIMultiDict[str],
+        timeout: aiohttp.ClientTimeout,
+        proxy: str | None,
+    ) -> None:
+        self._borrowed = session
+        self._headers = headers  # never a local variable: tools that report errors show those
+        self._timeout = timeout
+        self._proxy = proxy
+        self._closed = False
+        self._own: aiohttp.ClientSession | None = None
+        self._lifetime: AsyncGenerator[aiohttp.ClientSession] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def closed(self) -> bool:
+        """Whether ``close()`` was called."""
+        return self._closed
+
+    async def close(self) -> None:
+        """Close the own session, if there is one."""
+        self._closed = True
+        if self._lifetime and self._loop is asyncio.get_running_loop():
+            await self._lifetime.aclose()
+
+    async def connection(self) -> AbstractAsyncContextManager[object]:
+        """Return a place among the connections of the pool, to be entered before ``get()``.
+
+        aiohttp counts the time that a request waits for a connection towards its timeout. So no more
+        requests are handed to it than its pool has connections.
+        """
+        connector = (await self._session()).connector
+        limits = [connector.limit, connector.limit_per_host] if connector else []
+        if connector is None or not any(limits):
+            return nullcontext()
+        if connector not in _slots:
+            _slots[connector] = asyncio.Semaphore(min(limit for limit in limits if limit))
+        return _slots[connector]
+
+    async def get(self, url: URL) -> Answer:
+        """Send one request.
+
+        Raises:
+            APIConnectionError: no whole answer came back.
+            APIResponseValidationError: a page that is too large to be one.
+            ClientClosedError: there is no open session to send it over.
+
+        """
+        session = await self._session()
+        middlewares = (*getattr(session, "_middlewares", ()), _send_once)
+        try:
+            async with session.get(
+                url,
+                headers=self._headers,
+                timeout=self._timeout,
+                proxy=self._proxy,
+                allow_redirects=False,
+                raise_for_status=False,
+                auto_decompress=True,
+                middlewares=middlewares,
+            ) as response:
+                return Answer(response.status, response.headers, await _read(response))
+        except ApimallError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, it leaves as one of ours
+            failure = self._translated(error, session)
+        # Raised out here, the error has no __context__: aiohttp's own errors hold the request's headers.
+        raise failure
+
+    async def _session(self) -> aiohttp.ClientSession:
+        if self._closed or (self._borrowed and self._borrowed.closed):
+            raise _closed_error()
+        if self._borrowed:
+            return self._borrowed
+        loop = asyncio.get_running_loop()
+        if self._own is None or self._own.closed or self._loop is not loop:
+            self._loop = loop
+            self._lifetime = _session_lifetime()
+            self._own = await anext(self._lifetime)
+        return self._own
+
+    def _translated(self, error: Exception, session: aiohttp.ClientSession) -> ApimallError:
+        if self._closed or session.closed:
+            return _closed_error()
+        if isinstance(error, TimeoutError):
+            return APITimeoutError(f"no whole answer within {self._timeout.total} seconds")
+        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        failure = APIConnectionError(text)
+        failure.retryable = isinstance(error, aiohttp.ClientError | OSError) and not isinstance(
+            error, aiohttp.ClientConnectorCertificateError | aiohttp.InvalidURL
+        )
+        return failure
+
+
+def _closed_error() -> ClientClosedError:
+    return ClientClosedError("the client, or the session lent to it, is closed: make another")
+
+
+async def _session_lifetime() -> AsyncGenerator[aiohttp.ClientSession]:
+    """Hold a session as long as its event loop runs.
+
+    ``asyncio.run`` finishes the loop's async generators before it closes the loop, so a client that
+    nobody closed, or that goes on to another loop, leaves no socket behind.
+    """
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+        yield session
+
+
+async def _send_once(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Keep aiohttp from sending a request again by itself when the connection breaks.
+
+    It does so for errors of two kinds, and once more for each of our tries, which would not be counted.
+    """
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise aiohttp.ClientConnectionError(str(error)) from None
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    ok = response.status == HTTPStatus.OK
+    bound = _MAX_BODY if ok else _MAX_ERROR_BODY
+    body = bytearray()
+    try:
+        async for chunk in response.content.iter_any():
+            body += chunk
+            if len(body) > bound:
+                break
+    except (aiohttp.ClientError, OSError):  # a cut error page is an error page all the same
+        if ok:
+            raise
+    if len(body) <= bound:
+        return bytes(body)
+    response.close()
+    if ok:
+        raise APIResponseValidationError(f"a page of more than {bound} bytes")
+    return bytes(body[:bound])

@@ -1,0 +1,118 @@
+"""One account's tasks: read by pages, changed while they are read, from any thread."""
+
+import random
+import threading
+from collections.abc import Iterable
+
+import attrs
+
+from apimall_async import ImageTask
+from apimall_async.testing._contract import encode_task
+from apimall_async.testing._samples import NEWEST, new_tasks
+
+
+class History:
+    """The tasks of one account. Every method may be called from any thread."""
+
+    def __init__(self, tasks: Iterable[ImageTask] = (), *, seed: int = 0) -> None:
+        """Hold ``tasks``, newest first."""
+        # Oldest first, so that a birth is an append, and a page a slice wherever it lies.
+        self._ids: list[str] = []
+        self._tasks: dict[str, ImageTask] = {}
+        self._encoded: dict[str, bytes] = {}
+        self._origin = ""
+        self._rng = random.Random(seed)  # noqa: S311 - nothing secret here
+        self._lock = threading.RLock()
+        self.insert(*tasks)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __contains__(self, task_id: object) -> bool:
+        return task_id in self._tasks
+
+    @property
+    def tasks(self) -> list[ImageTask]:
+        """The tasks as they are now, newest first: a copy."""
+        with self._lock:
+            return [self._task(task_id) for task_id in reversed(self._ids)]
+
+    def insert(self, *tasks: ImageTask) -> None:
+        """Put tasks in front of all others; the first named becomes the newest.
+
+        Raises:
+            ValueError: a task of that id is there already.
+
+        """
+        born = {task.task_id: task for task in reversed(tasks)}
+        with self._lock:
+            if len(born) < len(tasks) or not born.keys().isdisjoint(self._tasks):
+                message = "a history holds each task_id once"
+                raise ValueError(message)
+            self._ids += born
+            self._tasks |= born
+
+    def insert_new(self, n: int = 1) -> list[ImageTask]:
+        """Let n pending tasks be born, each a second later than the newest so far; newest first."""
+        with self._lock:
+            newest = self._tasks[self._ids[-1]].created_at if self._ids else NEWEST
+            born = new_tasks(n, newest, self._rng)
+            self.insert(*born)
+        return born
+
+    def delete(self, *task_ids: str) -> None:
+        """Take tasks out, wherever they stand.
+
+        Raises:
+            KeyError: there is no such task.
+
+        """
+        gone = frozenset(task_ids)
+        with self._lock:
+            self._require(gone)
+            for task_id in gone:
+                del self._tasks[task_id]
+                self._encoded.pop(task_id, None)
+            self._ids = [task_id for task_id in self._ids if task_id not in gone]
+
+    def update(self, task: ImageTask) -> None:
+        """Put ``task`` in the place of the one with its id, as when a pending one is completed.
+
+        Raises:
+            KeyError: there is no such task.
+
+        """
+        with self._lock:
+            self._require({task.task_id})
+            self._tasks[task.task_id] = task
+            self._encoded.pop(task.task_id, None)
+
+    def set_origin(self, origin: str) -> None:
+        """Complete each image_url that is a mere path with the gateway's origin, from now on."""
+        with self._lock:
+            self._origin = origin
+            self._encoded.clear()
+
+    def read(self, page: int, limit: int) -> list[bytes]:
+        """Encode the tasks of one page as JSON, newest first: what the gateway sends."""
+        with self._lock:
+            end = max(0, len(self._ids) - (page - 1) * limit)
+            ids = reversed(self._ids[max(0, end - limit) : end])
+            return [self._encoded.get(task_id) or self._encode(task_id) for task_id in ids]
+
+    def _encode(self, task_id: str) -> bytes:
+        encoded = self._encoded[task_id] = encode_task(self._task(task_id))
+        return encoded
+
+    def _task(self, task_id: str) -> ImageTask:
+        # Completed when first seen, because completing a million at the start takes seconds.
+        task = self._tasks[task_id]
+        if self._origin and task.image_url and task.image_url.startswith("/"):
+            task = attrs.evolve(task, image_url=self._origin + task.image_url)
+            self._tasks[task_id] = task
+        return task
+
+    def _require(self, task_ids: Iterable[str]) -> None:
+        if missing := sorted(set(task_ids) - self._tasks.keys()):
+            message = f"no such task: {', '.join(missing)}"
+            raise KeyError(message)

@@ -1,0 +1,64 @@
+"""Rate limits the gateway can enforce."""
+
+import time
+from collections.abc import Callable
+from typing import Self
+
+
+# A window of n / seconds x seconds refills n requests but for a rounding error.
+_ALMOST_ONE = 1 - 1e-9
+
+
+class RateLimit:
+    """A token bucket: ``rate`` requests per second, ``burst`` of them at once.
+
+    A request that finds no token is answered 429, with ``retry_after`` seconds in its Retry-After,
+    or without one if None. ``clock`` tells seconds; tests may own it.
+    """
+
+    def __init__(
+        self,
+        rate: float,
+        burst: int,
+        retry_after: float | None = None,
+        *,
+        every: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Refill continuously, or at once each ``every`` seconds from the first request on."""
+        self.retry_after = retry_after
+        self._rate = rate
+        self._burst = burst
+        self._every = every
+        self._clock = clock
+        self._tokens = float(burst)
+        self._refilled: float | None = None
+
+    @classmethod
+    def window(
+        cls,
+        requests: int,
+        seconds: float,
+        *,
+        retry_after: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Self:
+        """Admit so many requests in each window of so many seconds; the first request opens one.
+
+        A 429 tells to wait one whole window unless ``retry_after`` says otherwise.
+        """
+        wait = seconds if retry_after is None else retry_after
+        return cls(requests / seconds, requests, wait, every=seconds, clock=clock)
+
+    def admit(self) -> bool:
+        """Take a token, if there is one."""
+        now = self._clock()
+        elapsed = 0.0 if self._refilled is None else now - self._refilled
+        if self._every:
+            elapsed -= elapsed % self._every
+        self._tokens = min(self._burst, self._tokens + elapsed * self._rate)
+        self._refilled = now if self._refilled is None else self._refilled + elapsed
+        if self._tokens < _ALMOST_ONE:
+            return False
+        self._tokens -= 1
+        return True

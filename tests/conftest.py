@@ -1,0 +1,28 @@
+"""What the tests share: a running gateway, and no environment of the developer's own."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from hypothesis import settings
+
+from apimall_async.testing import LocalGateway
+
+
+# Shared machines pause for longer than hypothesis would allow one example.
+settings.register_profile("apimall", deadline=None)
+settings.load_profile("apimall")
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep a developer's key and proxies out of the tests."""
+    for name in ("APIMALL_API_KEY", "APIMALL_BASE_URL", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[LocalGateway]:
+    """Run a gateway of 120 tasks."""
+    async with LocalGateway(120) as gateway:
+        yield gateway

@@ -1,0 +1,389 @@
+"""An answer becomes a page, or the error that says what is wrong with it. No socket, no clock."""
+
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from multidict import CIMultiDict
+
+import apimall_async
+from apimall_async import (
+    APIError,
+    APIResponseValidationError,
+    APIStatusError,
+    AuthenticationError,
+    HistoryPage,
+    ImageTask,
+    InternalServerError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitError,
+)
+from apimall_async._protocol import parse_retry_after, read_page
+
+
+NO_HEADERS: CIMultiDict[str] = CIMultiDict()
+NOW = datetime(2026, 3, 12, 9, 30, tzinfo=UTC)
+
+# The contract's *Response Example*, to the letter.
+EXAMPLE = b"""{
+"success": true,
+"data": {
+"items": [
+{
+"task_id": "img_01HQ9M7XJQ7PZ3GQ9F6C5W3N2M",
+"model": "nano-banana",
+"source": "gempix2",
+"created_at": "2026-03-12T09:30:00.000Z",
+"status": "completed",
+"image_url": "https://cdn.apimall.ai/generated/image-01.webp",
+"credits_used": 8,
+"credits_refunded": 0,
+"completed_at": "2026-03-12T09:31:06.000Z"
+}
+],
+"page": 1,
+"limit": 20
+},
+"request_id": "req_01HQ9M7J7X9P7Y8T6W5V4U3S2R"
+}"""
+# And its *Error Response Example*.
+ERROR = b"""{
+"success": false,
+"error": {
+"code": "unauthorized",
+"message": "Unauthorized"
+},
+"request_id": "req_01HQ9M7J7X9P7Y8T6W5V4U3S2R"
+}"""
+
+
+def example() -> dict[str, Any]:
+    """Return the example, to be spoilt."""
+    answer: dict[str, Any] = orjson.loads(EXAMPLE)
+    return answer
+
+
+def complaint(answer: object) -> str:
+    """Return what is said of an answer outside the contract."""
+    with pytest.raises(APIResponseValidationError) as caught:
+        read_page(200, NO_HEADERS, orjson.dumps(answer))
+    return caught.value.message
+
+
+def test_the_contracts_example_field_by_field() -> None:
+    """Every field of the vendor's example arrives, with its type."""
+    page = read_page(200, NO_HEADERS, EXAMPLE)
+    (task,) = page.items
+    assert (page.page, page.limit, page.request_id) == (1, 20, "req_01HQ9M7J7X9P7Y8T6W5V4U3S2R")
+    assert task.task_id == "img_01HQ9M7XJQ7PZ3GQ9F6C5W3N2M"
+    assert task.model == "nano-banana"
+    assert task.source == "gempix2"
+    assert task.created_at == datetime(2026, 3, 12, 9, 30, tzinfo=UTC)
+    assert task.status == apimall_async.TaskStatus.COMPLETED
+    assert task.image_url == "https://cdn.apimall.ai/generated/image-01.webp"
+    assert (task.credits_used, task.credits_refunded) == (8, 0)
+    assert task.completed_at == datetime(2026, 3, 12, 9, 31, 6, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("field", ["image_url", "credits_refunded", "completed_at"])
+@pytest.mark.parametrize("absent", [True, False])
+def test_what_may_be_missing(field: str, absent: bool) -> None:
+    """The three optional fields may be null or absent, on some of a page's tasks alone."""
+    answer = example()
+    whole = answer["data"]["items"][0]
+    part = {**whole, "task_id": "img_2", field: None}
+    if absent:
+        del part[field]
+    answer["data"]["items"] = [whole, part]
+    first, second = read_page(200, NO_HEADERS, orjson.dumps(answer)).items
+    assert getattr(first, field) is not None
+    assert getattr(second, field) is None
+
+
+def test_the_unknown_passes() -> None:
+    """Fields, statuses and models newer than this library do no harm."""
+    answer = example() | {"trace": {"a": [1]}}
+    answer["data"]["items"][0] |= {"status": "upscaling", "prompt": "a cat"}
+    answer["data"]["next"] = "x"
+    assert read_page(200, NO_HEADERS, orjson.dumps(answer)).items[0].status == "upscaling"
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        ("2026-03-12T09:30:00", NOW),
+        ("2026-03-12T10:30:00+01:00", NOW),
+        ("2026-03-12T09:30:00.123456789Z", NOW + timedelta(microseconds=123456)),
+    ],
+)
+def test_times_are_aware(sent: str, read: datetime) -> None:
+    """A time without an offset is UTC."""
+    answer = example()
+    answer["data"]["items"][0]["created_at"] = sent
+    moment = read_page(200, NO_HEADERS, orjson.dumps(answer)).items[0].created_at
+    assert moment == read
+    assert moment.tzinfo is not None
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("task_id", None, "expected a string, got null @ $.data.items[0].task_id"),
+        ("model", 7, "expected a string, got int @ $.data.items[0].model"),
+        ("credits_used", "8", "expected an integer, got str @ $.data.items[0].credits_used"),
+        ("credits_used", 7.9, "expected an integer, got float @ $.data.items[0].credits_used"),
+        ("credits_used", True, "expected an integer, got bool @ $.data.items[0].credits_used"),
+        ("credits_used", 2**80, "expected an integer, got float @ $.data.items[0].credits_used"),
+        ("credits_refunded", [], "expected an integer, got list @ $.data.items[0].credits_refunded"),
+        ("image_url", {}, "expected a string, got dict @ $.data.items[0].image_url"),
+        ("created_at", "soon", "expected an ISO 8601 timestamp @ $.data.items[0].created_at"),
+        ("created_at", 0, "expected a string, got int @ $.data.items[0].created_at"),
+        ("completed_at", "", "expected an ISO 8601 timestamp @ $.data.items[0].completed_at"),
+    ],
+)
+def test_a_wrong_field_is_named_by_its_path(field: str, value: object, expected: str) -> None:
+    """Nothing is converted in silence: null is no "None", "8" no 8, 7.9 no 7."""
+    answer = example()
+    answer["data"]["items"][0][field] = value
+    body = orjson.dumps(answer) if value != 2**80 else EXAMPLE.replace(b": 8", b": %d" % 2**80)
+    with pytest.raises(APIResponseValidationError) as caught:
+        read_page(200, NO_HEADERS, body)
+    assert caught.value.message == expected
+    assert caught.value.request_id == "req_01HQ9M7J7X9P7Y8T6W5V4U3S2R"
+
+
+@pytest.mark.parametrize("field", ["task_id", "model", "source", "created_at", "status", "credits_used"])
+def test_a_missing_field_is_named_by_its_path(field: str) -> None:
+    """Required means required."""
+    answer = example()
+    del answer["data"]["items"][0][field]
+    assert complaint(answer) == f"missing @ $.data.items[0].{field}"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        (("data", "items"), "abc", "expected an array, got str @ $.data.items"),
+        (("data", "items"), {"a": 1}, "expected an array, got dict @ $.data.items"),
+        (("data", "items"), None, "expected an array, got null @ $.data.items"),
+        (("data", "items"), [[]], "expected an object, got list @ $.data.items[0]"),
+        (("data", "items"), [None], "expected an object, got null @ $.data.items[0]"),
+        (("data", "items"), [{}] * 2000, "expected at most 50 items, got 2000 @ $.data.items"),
+        (("data", "page"), 0, "expected at least 1, got 0 @ $.data.page"),
+        (("data", "limit"), -5, "expected at least 1, got -5 @ $.data.limit"),
+        (("data", "limit"), "20", "expected an integer, got str @ $.data.limit"),
+        (("data",), [], "expected an object, got list @ $.data"),
+        (("success",), 1, "expected a boolean, got int @ $.success"),
+        (("request_id",), None, "expected a string, got null @ $.request_id"),
+    ],
+)
+def test_a_wrong_envelope_is_named_by_its_path(path: tuple[str, ...], value: object, expected: str) -> None:
+    """The envelope is as strict as what it holds."""
+    answer = example()
+    inner = answer
+    for name in path[:-1]:
+        inner = inner[name]
+    inner[path[-1]] = value
+    assert complaint(answer).startswith(
+        expected.removesuffix(" @ $.data.page").removesuffix(" @ $.data.limit")
+    )
+
+
+def test_many_complaints_are_counted() -> None:
+    """The message stays short, and says how much it leaves out."""
+    answer = example()
+    answer["data"]["items"] = [{}] * 50
+    assert complaint(answer).count("missing") == 5
+    assert complaint(answer).endswith("; and 295 more")
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", EXAMPLE[:-20], b"\xff\xfe", b"[" * 100_000, b"NaN"])
+def test_a_200_that_is_no_json(body: bytes) -> None:
+    """A login page, half an answer or nothing is named for what it is."""
+    headers = CIMultiDict({"Content-Type": "text/html"})
+    with pytest.raises(
+        APIResponseValidationError, match=f"expected JSON, got {len(body)} bytes of text/html"
+    ):
+        read_page(200, headers, body)
+
+
+@pytest.mark.parametrize("answer", [[], "x", 7, None, True])
+def test_a_200_that_is_no_object(answer: object) -> None:
+    """JSON of another shape is outside the contract."""
+    assert complaint(answer).startswith("expected an object, got ")
+
+
+@pytest.mark.parametrize("data", [{}, example()["data"]])
+def test_a_200_that_says_it_failed(data: object) -> None:
+    """``success: false`` is an error whatever else the answer holds."""
+    body = orjson.dumps(orjson.loads(ERROR) | {"data": data})
+    with pytest.raises(APIError, match="Unauthorized") as caught:
+        read_page(200, NO_HEADERS, body)
+    assert (caught.value.code, caught.value.request_id) == ("unauthorized", "req_01HQ9M7J7X9P7Y8T6W5V4U3S2R")
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "retryable"),
+    [
+        (401, AuthenticationError, False),
+        (403, PermissionDeniedError, False),
+        (404, NotFoundError, False),
+        (429, RateLimitError, True),
+        (500, InternalServerError, True),
+        (502, InternalServerError, True),
+        (599, InternalServerError, True),
+        (302, APIStatusError, False),
+        (400, APIStatusError, False),
+        (418, APIStatusError, False),
+    ],
+)
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (ERROR, "unauthorized"),
+        (b"<html><h1>Bad Gateway</h1></html>", None),
+        (b"", None),
+        (b"[1]", None),
+        (b'"x"', None),
+        (b'{"error": "no", "request_id": 7}', None),
+        (b'{"error": {"code": 7, "message": [], "x": 1}}', None),
+        (ERROR[:50], None),
+    ],
+)
+def test_the_contracts_error_codes(
+    status: int,
+    kind: type[APIStatusError],
+    retryable: bool,
+    body: bytes,
+    code: str | None,
+) -> None:
+    """Each status has its error, whatever the body is worth; what the body says is kept."""
+    with pytest.raises(APIStatusError) as caught:
+        read_page(status, NO_HEADERS, body)
+    error = caught.value
+    assert type(error) is kind
+    assert (error.status, error.code, error.retryable) == (status, code, retryable)
+    assert error.message == ("Unauthorized" if code else error.message)
+    assert str(status) in str(error)
+
+
+def test_a_success_that_is_no_200() -> None:
+    """204 and the like hold no page; the contract knows no such answer."""
+    with pytest.raises(APIResponseValidationError, match="204 No Content"):
+        read_page(204, NO_HEADERS, b"")
+
+
+def test_the_gateways_words_are_bounded() -> None:
+    """A message of a megabyte is cut."""
+    body = orjson.dumps({"error": {"message": "x" * 2**20}})
+    with pytest.raises(APIStatusError) as caught:
+        read_page(400, NO_HEADERS, body)
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    ("values", "seconds"),
+    [
+        ([], None),
+        (["3"], 3.0),
+        (["1.5"], 1.5),
+        (["0"], 0.0),
+        ([" 7 "], 7.0),
+        (["-1"], None),
+        (["+1"], None),
+        (["1e3"], None),
+        (["nan"], None),
+        (["inf"], None),
+        (["soon"], None),
+        ([""], None),
+        (["٣"], None),
+        (["9" * 400], None),
+        (["99999999999"], None),
+        ([format_datetime(NOW + timedelta(seconds=90), usegmt=True)], 90.0),
+        ([format_datetime(NOW + timedelta(seconds=90))], 90.0),
+        (["Thu, 12 Mar 2026 09:31:30 -0000"], 90.0),
+        ([format_datetime(NOW - timedelta(days=9), usegmt=True)], 0.0),
+        (["Thu, 99 Mar 2026 09:31:30 GMT"], None),
+        (["Thu, 12 Mar 99999 09:31:30 GMT"], None),
+        (["2", "10"], 10.0),
+        (["10", "nonsense"], 10.0),
+    ],
+)
+def test_retry_after(values: list[str], seconds: float | None) -> None:
+    """Every form of RFC 9110, 10.2.3, and what is none."""
+    headers = CIMultiDict([("Retry-After", value) for value in values])
+    assert parse_retry_after(headers, NOW) == seconds
+
+
+def test_retry_after_a_date_by_the_answers_own_clock() -> None:
+    """A date is measured from the answer's Date, so a wrong clock here waits no less."""
+    headers = CIMultiDict(
+        {
+            "Date": format_datetime(NOW, usegmt=True),
+            "Retry-After": format_datetime(NOW + timedelta(seconds=30), usegmt=True),
+        }
+    )
+    assert parse_retry_after(headers, NOW + timedelta(hours=2)) == 30.0
+    assert parse_retry_after(headers) == 30.0
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@given(data=st.data())
+def test_no_answer_is_read_wrong(data: st.DataObject) -> None:
+    """Whatever stands in one place of a good answer: a page of the right types, or an APIError."""
+    answer = example()
+    places: list[tuple[Any, Any]] = [
+        *((answer, name) for name in answer),
+        *((answer["data"], name) for name in answer["data"]),
+        *((answer["data"]["items"][0], name) for name in answer["data"]["items"][0]),
+    ]
+    container, name = data.draw(st.sampled_from(places))
+    container[name] = data.draw(json_values)
+    try:
+        page = read_page(200, NO_HEADERS, orjson.dumps(answer, default=str, option=orjson.OPT_NON_STR_KEYS))
+    except (APIError, orjson.JSONEncodeError, TypeError) as error:
+        assert isinstance(error, APIError | orjson.JSONEncodeError)
+        return
+    assert isinstance(page, HistoryPage)
+    for task in page.items:
+        assert isinstance(task, ImageTask)
+        assert {type(task.task_id), type(task.model), type(task.source), type(task.status)} == {str}
+        assert type(task.credits_used) is int
+        assert type(task.image_url) in {str, type(None)}
+        assert type(task.credits_refunded) in {int, type(None)}
+        assert task.created_at.tzinfo is not None
+        assert task.completed_at is None or task.completed_at.tzinfo is not None
+
+
+@given(
+    st.integers(100, 999),
+    st.dictionaries(st.sampled_from(["Retry-After", "Date", "Content-Type"]), st.text()),
+    st.binary(),
+)
+def test_no_bytes_are_too_strange(status: int, headers: dict[str, str], body: bytes) -> None:
+    """Any status, headers and bytes: a page or an APIError, nothing else."""
+    try:
+        read_page(status, CIMultiDict(headers), body)
+    except APIError as error:
+        assert str(error)
+    else:
+        assert status == 200
+
+
+def test_an_error_drags_nothing_along() -> None:
+    """An error has no __context__: a JSON decoder's would hold the whole body."""
+    for body in (b"{", orjson.dumps([])):
+        with pytest.raises(APIResponseValidationError) as caught:
+            read_page(200, NO_HEADERS, body)
+        assert caught.value.__context__ is None

@@ -1,0 +1,148 @@
+"""What a client is given is checked when it is made; a complaint names the remedy, never the key."""
+
+import math
+from typing import Any
+
+import aiohttp
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from yarl import URL
+
+from apimall_async import AsyncClient, ConfigurationError, RetryPolicy
+from apimall_async._settings import find_history_url, find_proxy, is_loopback
+
+
+@pytest.mark.parametrize("key", ["", " ", "sk a", "sk\n", "sk\x00", "schlüssel", "sk-\x7f", 7])
+def test_an_unusable_key(key: Any) -> None:
+    """A key that a header cannot carry is refused at once, both ways to give one are named, not the key."""
+    with pytest.raises(ConfigurationError) as caught:
+        AsyncClient(key)
+    text = str(caught.value)
+    assert "api_key=" in text
+    assert "APIMALL_API_KEY" in text
+    assert not str(key).strip() or str(key) not in text
+
+
+def test_no_key() -> None:
+    """Without a key there is no client, and the error is a ValueError too."""
+    with pytest.raises(ValueError, match="no API key: pass api_key= to AsyncClient, or set APIMALL_API_KEY"):
+        AsyncClient()
+
+
+def test_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Key and base URL come from the environment where they are not given."""
+    monkeypatch.setenv("APIMALL_API_KEY", "sk-environment")
+    monkeypatch.setenv("APIMALL_BASE_URL", "https://staging.example")
+    assert repr(AsyncClient()) == "<AsyncClient https://staging.example open>"
+    assert repr(AsyncClient(base_url="https://other.example")) == "<AsyncClient https://other.example open>"
+    monkeypatch.setenv("APIMALL_API_KEY", "")
+    with pytest.raises(ConfigurationError, match="is empty"):
+        AsyncClient()
+
+
+@pytest.mark.parametrize(
+    ("base_url", "url"),
+    [
+        (None, "https://gateway.apimall.ai/api/v1/images/history"),
+        ("https://gateway.apimall.ai/", "https://gateway.apimall.ai/api/v1/images/history"),
+        ("https://proxy.example/apimall/", "https://proxy.example/apimall/api/v1/images/history"),
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080/api/v1/images/history"),
+        ("http://[::1]:8080", "http://[::1]:8080/api/v1/images/history"),
+        ("http://localhost", "http://localhost/api/v1/images/history"),
+    ],
+)
+def test_a_base_url(base_url: str | None, url: str) -> None:
+    """The endpoint's path follows whatever path the base has."""
+    assert str(find_history_url(base_url)) == url
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "gateway.apimall.ai",
+        "ftp://gateway.apimall.ai",
+        "http://gateway.apimall.ai",
+        "http://127.0.0.1.example",
+        "http://10.0.0.1",
+        "https://user:secret@gateway.apimall.ai",
+        "https://gateway.apimall.ai?x=1",
+        "https://gateway.apimall.ai#x",
+        "https://",
+        "http://[::1",
+        7,
+    ],
+)
+def test_a_base_url_that_must_not_get_the_key(base_url: Any) -> None:
+    """In the clear, to another scheme, or with what an origin does not have: refused."""
+    with pytest.raises(ConfigurationError, match="base_url") as caught:
+        AsyncClient("sk-x", base_url=base_url)
+    assert "secret" not in str(caught.value)
+
+
+@given(st.text())
+def test_any_base_url(base_url: str) -> None:
+    """Whatever is given: a URL that https or loopback protects, or a ConfigurationError."""
+    try:
+        url = find_history_url(base_url)
+    except ConfigurationError:
+        return
+    assert url.scheme == "https" or is_loopback(url)
+
+
+@pytest.mark.parametrize("timeout", [0, -1, math.inf, math.nan, "30", True])
+def test_a_timeout_that_is_none(timeout: Any) -> None:
+    """A timeout is a positive number of seconds."""
+    with pytest.raises(ConfigurationError, match="timeout"):
+        AsyncClient("sk-x", timeout=timeout)
+
+
+def test_timeouts_that_are() -> None:
+    """Seconds, aiohttp's own form, or None."""
+    for timeout in (1, 2.5, None, aiohttp.ClientTimeout(sock_read=3)):
+        AsyncClient("sk-x", timeout=timeout)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"max_tries": 0},
+        {"max_tries": 2.0},
+        {"max_tries": True},
+        {"max_time": -1},
+        {"max_time": math.nan},
+        {"wait_initial": "1"},
+        {"wait_initial": math.inf},
+        {"wait_max": 10**400},
+    ],
+)
+def test_a_policy_out_of_range(arguments: dict[str, Any]) -> None:
+    """The error names the argument."""
+    with pytest.raises(ValueError, match=next(iter(arguments))):
+        RetryPolicy(**arguments)
+
+
+def test_a_policy_without_an_end() -> None:
+    """``max_time`` may be infinite."""
+    assert RetryPolicy(max_time=math.inf).max_time == math.inf
+
+
+@pytest.mark.parametrize(
+    ("environment", "url", "proxy"),
+    [
+        ({}, "https://gateway.apimall.ai", None),
+        ({"HTTPS_PROXY": "http://proxy:3128"}, "https://gateway.apimall.ai", "http://proxy:3128"),
+        ({"https_proxy": "http://proxy:3128"}, "https://gateway.apimall.ai", "http://proxy:3128"),
+        ({"HTTP_PROXY": "http://proxy:3128"}, "https://gateway.apimall.ai", None),
+        ({"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "apimall.ai"}, "https://gateway.apimall.ai", None),
+        ({"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "*"}, "https://gateway.apimall.ai", None),
+        ({"HTTP_PROXY": "http://proxy:3128"}, "http://127.0.0.1:8080", None),
+    ],
+)
+def test_the_environments_proxy(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], url: str, proxy: str | None
+) -> None:
+    """HTTPS_PROXY and NO_PROXY count; this machine is never reached through a proxy."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert find_proxy(URL(url)) == proxy
