@@ -202,10 +202,11 @@ class AsyncClient:
             asked = time.monotonic()
             started = await self._guard.admit()
             tally.waited += started - asked
-            async with await self._transport.connection():
+            session = await self._transport.session()
+            async with self._transport.place(session):
                 if self._guard.closed:  # the gateway said stop while this waited for a connection
                     continue
-                answer = await self._transport.get(url)
+                answer = await self._transport.get(session, url)
             if answer.status >= HTTPStatus.BAD_REQUEST:
                 self._guard.close(parse_retry_after(answer.headers))
             if answer.status == HTTPStatus.TOO_MANY_REQUESTS:

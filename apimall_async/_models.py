@@ -18,7 +18,7 @@ class TaskStatus(StrEnum):
     FAILED = "failed"
 
 
-@attrs.frozen
+@attrs.frozen(weakref_slot=False)  # so that _protocol can lay out a draft alike
 class ImageTask:
     """One image generation, as *List Image History* tells it (contract: ``data.items[]``)."""
 

@@ -24,7 +24,8 @@ from apimall_async._protocol import Headers
 _MAX_BODY = 8 * 2**20  # bytes of a page, unpacked
 _MAX_ERROR_BODY = 64 * 2**10  # bytes of an error's body that are looked at
 
-_slots: WeakKeyDictionary[aiohttp.BaseConnector, asyncio.Semaphore] = WeakKeyDictionary()
+_Place = AbstractAsyncContextManager[object]
+_places: WeakKeyDictionary[aiohttp.BaseConnector, _Place] = WeakKeyDictionary()
 
 
 class Answer(NamedTuple):
@@ -65,30 +66,31 @@ class Transport:
         if self._lifetime and self._loop is asyncio.get_running_loop():
             await self._lifetime.aclose()
 
-    async def connection(self) -> AbstractAsyncContextManager[object]:
-        """Return a place among the connections of the pool, to be entered before ``get()``.
+    def place(self, session: aiohttp.ClientSession) -> _Place:
+        """Return a place among the connections of the session's pool, to be entered before ``get()``.
 
         aiohttp counts the time that a request waits for a connection towards its timeout. So no more
         requests are handed to it than its pool has connections.
         """
-        connector = (await self._session()).connector
-        limits = [connector.limit, connector.limit_per_host] if connector else []
-        if connector is None or not any(limits):
+        connector = session.connector
+        if connector is None:
             return nullcontext()
-        if connector not in _slots:
-            _slots[connector] = asyncio.Semaphore(min(limit for limit in limits if limit))
-        return _slots[connector]
+        try:
+            return _places[connector]
+        except KeyError:
+            limits = [limit for limit in (connector.limit, connector.limit_per_host) if limit]
+            _places[connector] = asyncio.Semaphore(min(limits)) if limits else nullcontext()
+            return _places[connector]
 
-    async def get(self, url: URL) -> Answer:
+    async def get(self, session: aiohttp.ClientSession, url: URL) -> Answer:
         """Send one request.
 
         Raises:
             APIConnectionError: no whole answer came back.
             APIResponseValidationError: a page that is too large to be one.
-            ClientClosedError: there is no open session to send it over.
+            ClientClosedError: the session was closed meanwhile.
 
         """
-        session = await self._session()
         middlewares = (*getattr(session, "_middlewares", ()), _send_once)
         try:
             async with session.get(
@@ -109,7 +111,13 @@ class Transport:
         # Raised out here, the error has no __context__: aiohttp's own errors hold the request's headers.
         raise failure
 
-    async def _session(self) -> aiohttp.ClientSession:
+    async def session(self) -> aiohttp.ClientSession:
+        """Return the session to use in the running loop.
+
+        Raises:
+            ClientClosedError: there is none that is open.
+
+        """
         if self._closed or (self._borrowed and self._borrowed.closed):
             raise _closed_error()
         if self._borrowed:

@@ -23,7 +23,7 @@ from apimall_async import (
     PermissionDeniedError,
     RateLimitError,
 )
-from apimall_async._protocol import parse_retry_after, read_page
+from apimall_async._protocol import _careful, _Envelope, _fast, parse_retry_after, read_page
 
 
 NO_HEADERS: CIMultiDict[str] = CIMultiDict()
@@ -387,3 +387,11 @@ def test_an_error_drags_nothing_along() -> None:
         with pytest.raises(APIResponseValidationError) as caught:
             read_page(200, NO_HEADERS, body)
         assert caught.value.__context__ is None
+
+
+def test_the_fast_way_is_taken_and_the_careful_way_agrees() -> None:
+    """A good page needs the careful converter not at all; both make the same of it."""
+    for answer in (example(), example() | {"data": {"items": [], "page": 1, "limit": 20}}):
+        fast = _fast.structure(answer, _Envelope)
+        assert fast == _careful.structure(answer, _Envelope)
+        assert all(type(task) is ImageTask for task in fast.data.items)
