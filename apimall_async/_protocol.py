@@ -297,9 +297,10 @@ def _column_check(kind: Any) -> Callable[[Sequence[Any]], Iterable[Any]]:
         return values
 
     def check_timestamps(values: Sequence[Any]) -> Iterable[Any]:
+        parse = datetime.fromisoformat
         if None in check(values):
-            return [value if value is None else _timestamp(value, str) for value in values]
-        moments = list(map(datetime.fromisoformat, values))
+            return [value if value is None else _aware(parse(value)) for value in values]
+        moments = list(map(parse, values))
         return moments if all(map(_offset, moments)) else map(_aware, moments)
 
     return check_timestamps if datetime in kinds else check

@@ -231,6 +231,8 @@ class ExactWalk:
         try:
             while not self._over:
                 self._request(self._reach + 1)
+                if self._ahead[0][1].done():
+                    await asyncio.sleep(0)  # awaiting a finished task would not let others have their turn
                 page = await self._ahead[0][1]
                 asked, _ = self._ahead.popleft()
                 if fresh := await self._consume(asked, page):
