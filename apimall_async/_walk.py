@@ -66,6 +66,7 @@ class Tally:
     pages: int = 0
     tasks: int = 0
     duplicates: int = 0
+    """Tasks shown again: where pages overlap, and where births pushed them down."""
     seams_repaired: int = 0
     retries: int = 0
     waited: float = 0.0
@@ -115,7 +116,7 @@ class _Memory:
     @property
     def empty(self) -> bool:
         """Whether nothing was handed out yet."""
-        return not self._recent
+        return not (self._recent or self._older)
 
     def number(self, task: ImageTask) -> int:
         """The task's number, or 0 for one that is new or long forgotten."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from simulation import Outcome, Schedule, make_task, simulate
 
 from apimall_async import HistoryPage, PaginationError
-from apimall_async._walk import ExactWalk, Tally, Walk, furthest_window, walk_pages
+from apimall_async._walk import ExactWalk, Tally, Walk, _Memory, furthest_window, walk_pages
 
 
 schedules = st.builds(
@@ -306,6 +306,17 @@ def test_all_is_deleted_meanwhile() -> None:
 
     for walk in (Walk(), Walk(exact=True)):
         assert sum(len(page.items) for page in asyncio.run(collect(answer, walk))) in {0, 50}
+
+
+def test_a_full_memory_is_no_empty_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the memory turns over at a page without a new task, the next needs its proof all the same."""
+    monkeypatch.setattr("apimall_async._walk._MEMORY", 50)
+    for outcome in walk_many(100):
+        outcome.check_exact()
+    memory = _Memory()
+    for fresh in (FIRST, ()):
+        memory.hand_out(fresh, FIRST)
+    assert not memory.empty
 
 
 def test_the_memory_is_bounded() -> None:
