@@ -148,7 +148,7 @@ class AsyncClient:
             max_items: tasks to yield at most; None for all. No more than needed are asked for.
             read_ahead: pages to request ahead of the reader; implies ``exact``.
             exact: prove that no task was skipped, also where tasks are deleted meanwhile. Costs up to
-                1.22 times the requests at ``limit=50``, more below.
+                1.22 times the requests at ``limit=50``, more below; a small limit may be exceeded a little.
 
         Raises:
             ValueError: an argument out of range, at once.

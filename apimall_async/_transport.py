@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, nullcontext
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import NamedTuple, cast
 from weakref import WeakKeyDictionary
 
 import aiohttp
@@ -72,9 +72,7 @@ class Transport:
         aiohttp counts the time that a request waits for a connection towards its timeout. So no more
         requests are handed to it than its pool has connections.
         """
-        connector = session.connector
-        if connector is None:
-            return nullcontext()
+        connector = cast("aiohttp.BaseConnector", session.connector)  # None only in a closed session
         try:
             return _places[connector]
         except KeyError:

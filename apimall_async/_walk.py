@@ -200,8 +200,11 @@ def furthest_window(begin: int, limit: int) -> Window:
     """The window of at most ``limit`` tasks that covers position ``begin`` and reaches furthest.
 
     A page of size n starts at a multiple of n, so only its size can move a window by less than a page.
+    Where ``begin`` is the last task of every page of up to ``limit`` tasks, the window is a little larger.
     """
     size = max(range(1, limit + 1), key=lambda size: (begin // size + 1) * size)
+    if (begin + 1) % size == 0:
+        size = next(size for size in range(limit + 1, begin + 3) if (begin + 1) % size)
     return Window(begin // size + 1, size)
 
 
@@ -267,7 +270,8 @@ class ExactWalk:
         if served.limit < asked.limit:  # capped: what is read ahead begins elsewhere than planned
             await self._drop()
             self._limit = served.limit
-            self._next = furthest_window(served.start + len(page.items) - 1, self._limit)
+            last = max(0, served.start + len(page.items) - 1)
+            self._next = furthest_window(last, self._limit)
         fresh = self._proven(page.items)
         short = len(page.items) < page.limit
         if fresh is None:

