@@ -1,0 +1,166 @@
+"""What a long read has come to, on a terminal; and the library's log."""
+
+import asyncio
+import logging
+import sys
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Protocol, Self
+
+import attrs
+from rich.console import Console
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.text import Text
+
+from apimall_async import ImageTask
+from apimall_async.cli._text import clean_line, count
+
+
+_DELAY = 0.7  # seconds of waiting before there is anything to see
+
+
+class Tally(Protocol):
+    """Counts what is being done."""
+
+    def so_far(self, seconds: float) -> list[str]:
+        """Tell, in a few words each, what was done in so many seconds; nothing if that is nothing."""
+        ...
+
+
+@attrs.define
+class Totals:
+    """What was read."""
+
+    pages: int = 0
+    read: int = 0
+    shown: int = 0
+    credits_used: int = 0
+    credits_refunded: int = 0
+
+    def add(self, read: int, shown: list[ImageTask]) -> None:
+        """Count a page of which ``shown`` are wanted."""
+        self.pages += 1
+        self.read += read
+        self.shown += len(shown)
+        self.credits_used += sum(task.credits_used for task in shown)
+        self.credits_refunded += sum(task.credits_refunded or 0 for task in shown)
+
+    def so_far(self, seconds: float) -> list[str]:
+        """Pages, tasks, and how fast they came."""
+        if not self.pages:
+            return []
+        return [count(self.pages, "page"), count(self.read, "task"), f"{self.read / seconds:.0f} tasks/s"]
+
+    def __str__(self) -> str:
+        if not self.read:
+            return "no tasks"
+        tasks = count(self.shown, "task")
+        if self.shown < self.read:
+            tasks += f" of {self.read} read"
+        facts = [tasks, count(self.pages, "page"), f"{count(self.credits_used, 'credit')} used"]
+        if self.credits_refunded:
+            facts.append(f"{self.credits_refunded} refunded")
+        return ", ".join(facts)
+
+
+class Progress(logging.Handler):
+    """A line at the foot of the terminal while there is something to wait for; none elsewhere.
+
+    As a handler of the library's log, it also shows why there is: a retry, a rate limit.
+    """
+
+    def __init__(self, tally: Tally, *, visible: bool) -> None:
+        super().__init__()
+        self._tally = tally
+        self._visible = visible
+        self._note = ""
+        self._started = time.monotonic()
+        self._spinner = Spinner("dots")
+        self._live = Live(
+            self._spinner,
+            console=Console(stderr=True),
+            transient=True,
+            refresh_per_second=10,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._shares_terminal = sys.stdout.isatty()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __enter__(self) -> Self:
+        self._describe()
+        self._show_soon()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._hide()
+
+    @contextmanager
+    def aside(self, *, words: bool = False) -> Generator[None]:
+        """Leave the terminal to the rows of a page, or to ``words`` on stderr."""
+        hide = words or self._shares_terminal
+        if hide:
+            self._hide()
+        yield
+        self.update()
+        if hide:
+            self._show_soon()
+
+    def update(self) -> None:
+        """Show what was done by now; what the library said is over."""
+        self._note = ""
+        self._describe()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show what the library says, until the next page comes."""
+        self._note = clean_line(record.getMessage())
+        self._describe()
+
+    def _show_soon(self) -> None:
+        if self._visible:
+            self._timer = asyncio.get_running_loop().call_later(_DELAY, self._live.start)
+
+    def _hide(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+        self._live.stop()
+
+    def _describe(self) -> None:
+        seconds = max(time.monotonic() - self._started, 0.001)
+        parts = [*self._tally.so_far(seconds), self._note]
+        text = Text(" · ".join(filter(None, parts)) or "waiting for the gateway")
+        text.truncate(self._live.console.width - len("x "), overflow="ellipsis")  # one line
+        self._spinner.update(text=text)
+
+
+class LogLines(logging.StreamHandler):  # type: ignore[type-arg]
+    """The library's log on stderr."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Make one clean line of it."""
+        return f"apimall: {clean_line(super().format(record))}"
+
+
+@contextmanager
+def listening(handler: logging.Handler, level: int) -> Generator[None]:
+    """Give the library's log to ``handler``, for a while."""
+    logger = logging.getLogger("apimall_async")
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(level)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+
+@contextmanager
+def showing(tally: Tally, *, verbose: bool) -> Generator[Progress]:
+    """Show on stderr how it goes: the line on a terminal or, ``verbose``, the library's log."""
+    progress = Progress(tally, visible=sys.stderr.isatty() and not verbose)
+    log = listening(LogLines(), logging.DEBUG) if verbose else listening(progress, logging.INFO)
+    with log, progress:
+        yield progress

@@ -1,0 +1,98 @@
+"""Where the history comes from: the account of the key, or a gateway in this process."""
+
+import os
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from functools import wraps
+from typing import TypeVar
+
+import attrs
+import click
+
+from apimall_async import AsyncClient, RetryPolicy
+from apimall_async.testing import LocalGateway, sample_history
+
+
+T = TypeVar("T")
+
+_DEMO_TASKS = 240
+_DAY = 86_400  # seconds
+_DEFAULT_RETRY = RetryPolicy()
+
+
+@attrs.frozen
+class Source:
+    """What the options of ``source_options`` say."""
+
+    demo: bool
+    base_url: str | None
+    timeout: int
+    retry_for: int
+
+    def check(self) -> None:
+        """Complain, in the command's own words, about what is missing.
+
+        Raises:
+            click.UsageError: it is.
+
+        """
+        if self.demo and self.base_url:
+            raise click.UsageError("--demo brings a gateway of its own: leave out --base-url")
+        if not (self.demo or os.environ.get("APIMALL_API_KEY")):
+            raise click.UsageError("no API key: set APIMALL_API_KEY, or try --demo")
+
+    @asynccontextmanager
+    async def client(self) -> AsyncGenerator[AsyncClient]:
+        """Open a client, and close it."""
+        retry = RetryPolicy(max_time=self.retry_for)
+        if not self.demo:
+            async with AsyncClient(base_url=self.base_url, timeout=self.timeout, retry=retry) as client:
+                yield client
+            return
+        tasks = sample_history(_DEMO_TASKS, newest=datetime.now(UTC).replace(microsecond=0))
+        async with (
+            LocalGateway(tasks) as gateway,
+            gateway.client(timeout=self.timeout, retry=retry) as client,
+        ):
+            yield client
+
+
+def source_options(command: Callable[..., T]) -> Callable[..., T]:
+    """Give a subcommand these options; it gets their values as ``source``, which is checked."""
+
+    @click.option(
+        "--demo",
+        is_flag=True,
+        help="Read made-up tasks from a gateway in this process. Needs no key and no network.",
+    )
+    @click.option(
+        "--base-url",
+        metavar="URL",
+        help="The gateway's origin.  [default: APIMALL_BASE_URL, else https://gateway.apimall.ai]",
+    )
+    @click.option(
+        "--timeout",
+        type=click.IntRange(1, _DAY),
+        default=30,
+        show_default=True,
+        metavar="SECONDS",
+        help="For one answer.",
+    )
+    @click.option(
+        "--retry-for",
+        type=click.IntRange(0, _DAY),
+        default=int(_DEFAULT_RETRY.max_time),
+        show_default=True,
+        metavar="SECONDS",
+        help="How long to try again what may succeed later: rate limit, network, 5xx. 0: never.",
+    )
+    @wraps(command)
+    def with_source(
+        *, demo: bool, base_url: str | None, timeout: int, retry_for: int, **options: object
+    ) -> T:
+        source = Source(demo, base_url, timeout, retry_for)
+        source.check()
+        return command(source=source, **options)
+
+    return with_source

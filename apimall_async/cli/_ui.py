@@ -1,0 +1,65 @@
+"""``apimall ui``: the history as a page in the browser."""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import click
+
+from apimall_async import AsyncClient, RetryPolicy
+from apimall_async.ui import demo_gateway, serve
+
+
+# Short, because the page itself waits, and says how long.
+_RETRY = RetryPolicy(max_time=2.0)
+
+
+@click.command()
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    metavar="N",
+    help="To listen on, at 127.0.0.1.  [default: a free one]",
+)
+@click.option(
+    "--demo",
+    is_flag=True,
+    help="Show made-up tasks, now and then a new one, from a gateway in this process. Needs no key.",
+)
+@click.option(
+    "--base-url",
+    metavar="URL",
+    help="The gateway's origin.  [default: APIMALL_BASE_URL, else https://gateway.apimall.ai]",
+)
+def ui(*, port: int, demo: bool, base_url: str | None) -> None:
+    """Show the account's images in the browser, live, until Ctrl-C.
+
+    The page is served on 127.0.0.1: it can be read by whoever uses this machine, and by no other. The
+    API key stays in this process.
+    """
+    if demo and base_url:
+        raise click.UsageError("--demo brings a gateway of its own: leave out --base-url")
+    if not (demo or os.environ.get("APIMALL_API_KEY")):
+        raise click.UsageError("no API key: set APIMALL_API_KEY, or try --demo")
+    asyncio.run(_serve(port, _demo_client() if demo else _client(base_url)))
+
+
+@asynccontextmanager
+async def _client(base_url: str | None) -> AsyncGenerator[AsyncClient]:
+    async with AsyncClient(base_url=base_url, retry=_RETRY) as client:
+        yield client
+
+
+@asynccontextmanager
+async def _demo_client() -> AsyncGenerator[AsyncClient]:
+    async with demo_gateway() as gateway, gateway.client(retry=_RETRY) as client:
+        yield client
+
+
+async def _serve(port: int, source: AbstractAsyncContextManager[AsyncClient]) -> None:
+    async with source as client, serve(client, port=port) as url:
+        click.echo("The history page, until Ctrl-C:", err=True)
+        click.echo(url)
+        await asyncio.Event().wait()

@@ -1,0 +1,43 @@
+"""The history page in an aiohttp service: one client for all of it, closed with it.
+
+    APIMALL_API_KEY=… python history_in_aiohttp.py
+
+shows the page at http://127.0.0.1:8080/history/, beside what else the service does.
+"""
+
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from apimall_async import AsyncClient, RetryPolicy
+from apimall_async.ui import create_app
+
+
+CLIENT = web.AppKey("CLIENT", AsyncClient)
+
+
+def make_service(client: AsyncClient) -> web.Application:
+    """Make the service around its client, which can be made before there is an event loop."""
+    service = web.Application()
+    service[CLIENT] = client
+    service.cleanup_ctx.append(close_client)
+    service.router.add_get("/latest", latest)
+    service.add_subapp("/history", create_app(client))
+    return service
+
+
+async def close_client(service: web.Application) -> AsyncIterator[None]:
+    """Close the client when the service ends: it is the service's own, create_app only borrows it."""
+    yield
+    await service[CLIENT].close()
+
+
+async def latest(request: web.Request) -> web.Response:
+    """Tell the newest task. The client is shared, and with it the pool and the rate-limit guard."""
+    page = await request.app[CLIENT].list_history(limit=1)
+    return web.json_response({"task_ids": [task.task_id for task in page.items]})
+
+
+if __name__ == "__main__":
+    # With little patience in the client, the page can tell its reader how long the gateway asks to wait.
+    web.run_app(make_service(AsyncClient(retry=RetryPolicy(max_time=2.0))), host="127.0.0.1", port=8080)

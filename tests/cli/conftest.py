@@ -1,0 +1,84 @@
+"""A gateway, the environment that names it, and the command in this process or in one of its own."""
+
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+from click.testing import CliRunner, Result
+
+from apimall_async.cli._app import apimall
+from apimall_async.testing import LocalGateway
+
+
+Run = Callable[..., Result]
+Spawn = Callable[..., subprocess.Popen[str]]
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        """Say so."""
+        return True
+
+
+@pytest.fixture
+def terminal() -> Callable[[], Terminal]:
+    """Make streams that say they are terminals."""
+    return Terminal
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nothing depend on who runs the tests."""
+    for name in ("COLUMNS", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("TZ", "UTC")
+
+
+@pytest.fixture
+def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalGateway]:
+    """Run a gateway of 120 tasks: two full pages and a short one. The environment names it."""
+    with LocalGateway(120).in_thread() as gateway:
+        monkeypatch.setenv("APIMALL_API_KEY", gateway.api_key)
+        monkeypatch.setenv("APIMALL_BASE_URL", gateway.url)
+        yield gateway
+
+
+@pytest.fixture
+def run() -> Run:
+    """Run the command in this process."""
+
+    def run(*arguments: str) -> Result:
+        result = CliRunner().invoke(apimall, arguments, prog_name="apimall")
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return run
+
+
+@pytest.fixture
+def spawn() -> Iterator[Spawn]:
+    """Start the command in a process of its own, where every warning is an error."""
+    started: list[subprocess.Popen[str]] = []
+
+    def spawn(*arguments: str, **options: object) -> subprocess.Popen[str]:
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+        process: subprocess.Popen[str] = subprocess.Popen(  # type: ignore[call-overload]
+            [sys.executable, "-W", "error", "-m", "apimall_async", *arguments],
+            text=True,
+            env=os.environ | {"PYTHONUNBUFFERED": ""},
+            **streams,
+        )
+        started.append(process)
+        return process
+
+    yield spawn
+    for process in started:
+        with process:
+            process.kill()

@@ -1,0 +1,36 @@
+"""A gateway, the page over it on a real socket, and a bare HTTP client to ask it with."""
+
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+from serving import served
+
+from apimall_async import AsyncClient, RetryPolicy
+from apimall_async.testing import LocalGateway
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Name the marker of the tests that drive a browser."""
+    config.addinivalue_line("markers", "browser: drives a real chromium")
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[LocalGateway]:
+    """Run a gateway of 120 tasks."""
+    async with LocalGateway(120) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+async def client(gateway: LocalGateway) -> AsyncIterator[AsyncClient]:
+    """Read it without patience, as the page's client should."""
+    async with gateway.client(retry=RetryPolicy(max_time=0.2, wait_initial=0.01)) as client:
+        yield client
+
+
+@pytest.fixture
+async def service(client: AsyncClient) -> AsyncIterator[aiohttp.ClientSession]:
+    """Mount the page at /history of a service, and talk to the service."""
+    async with served(client, "/history") as http:
+        yield http
