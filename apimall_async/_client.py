@@ -5,10 +5,10 @@ import sys
 import time
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
-from http import HTTPStatus
-from typing import Any, Never, Self
+from typing import Any, Never, Self, cast
 
 import aiohttp
+import attrs
 import backoff
 from multidict import CIMultiDict
 from yarl import URL
@@ -16,11 +16,11 @@ from yarl import URL
 from apimall_async._errors import APIError
 from apimall_async._guard import Guard, RetryPolicy
 from apimall_async._models import HistoryPage, ImageTask
-from apimall_async._protocol import parse_retry_after, read_page
+from apimall_async._protocol import MAX_LIMIT, Headers, read_page
 from apimall_async._settings import find_api_key, find_history_url, find_proxy, make_timeout
 from apimall_async._transport import Answer, Transport
 from apimall_async._version import __version__
-from apimall_async._walk import Tally, Walk, walk_pages
+from apimall_async._walk import Tally, Walk, check_whole, walk_pages
 
 
 _DEFAULT_RETRY = RetryPolicy()
@@ -29,7 +29,17 @@ _USER_AGENT = (
     f" aiohttp/{'.'.join(aiohttp.__version__.split('.')[:2])}"
 )
 
+_HIDDEN = b"[API key]"
+
 _logger = logging.getLogger("apimall_async")
+
+
+@attrs.frozen
+class _Call:
+    """One request of the caller's, through all its tries."""
+
+    tally: Tally
+    deadline: float
 
 
 class AsyncClient:
@@ -66,16 +76,18 @@ class AsyncClient:
     ) -> None:
         self._key = find_api_key(api_key)
         self._url = find_history_url(base_url)
-        headers = CIMultiDict(
-            {
-                "Authorization": f"Bearer {self._key}",
-                "Accept": "application/json",
-                "User-Agent": _USER_AGENT,
-            }
+        self._transport = Transport(
+            session,
+            CIMultiDict(
+                {
+                    "Authorization": f"Bearer {self._key}",
+                    "Accept": "application/json",
+                    "User-Agent": _USER_AGENT,
+                }
+            ),
+            make_timeout(timeout),
+            find_proxy(self._url, proxy, from_environment=session is None),
         )
-        if proxy is None and session is None:
-            proxy = find_proxy(self._url)
-        self._transport = Transport(session, headers, make_timeout(timeout), proxy)
         self._guard = Guard(retry or _DEFAULT_RETRY)
         # Not a bound method: in a cycle with itself the client would linger when it is dropped.
         self._try = AsyncClient._attempt
@@ -111,7 +123,8 @@ class AsyncClient:
     async def close(self) -> None:
         """Close the client and its own session, not a borrowed one. Idempotent.
 
-        Requests under way fail with ClientClosedError or APIConnectionError.
+        Requests under way fail with ClientClosedError: at once where they wait for an answer, and when
+        their wait is over where the guard or a retry holds them back.
         """
         await self._transport.close()
 
@@ -128,8 +141,9 @@ class AsyncClient:
             ClientClosedError: the client, or the session lent to it, has been closed.
 
         """
-        walk = Walk(limit=limit, start_page=page)
-        return await self._try(self, walk.start_page, walk.limit, Tally())
+        check_whole("page", page, 1)
+        check_whole("limit", limit, 1, MAX_LIMIT)
+        return await self._try(self, page, limit, _Call(Tally(), self._guard.deadline()))
 
     def iter_history(
         self,
@@ -183,43 +197,43 @@ class AsyncClient:
         tally = Tally()
 
         def fetch(page: int, limit: int) -> Coroutine[Any, Any, HistoryPage]:
-            return self._try(self, page, limit, tally)
+            return self._try(self, page, limit, _Call(tally, self._guard.deadline()))
 
         return walk_pages(fetch, walk, tally)
 
-    async def _attempt(self, page: int, limit: int, tally: Tally) -> HistoryPage:
+    async def _attempt(self, page: int, limit: int, call: _Call) -> HistoryPage:
         """Send one request, once, when the guard lets it."""
         url = URL(f"{self._url}?page={page}&limit={limit}", encoded=True)
         try:
-            answer = await self._send(url, tally)
-            return read_page(*answer)
+            return read_page(*await self._send(url, call))
         except APIError as error:
             self._cut_key(error)
             raise
 
-    async def _send(self, url: URL, tally: Tally) -> Answer:
+    async def _send(self, url: URL, call: _Call) -> Answer:
+        guard = self._guard
+        asked = time.monotonic()
+        started: float | None = None
+
+        def start() -> bool:
+            nonlocal started
+            started = guard.start()
+            return started is not None
+
+        def note(status: int, headers: Headers) -> None:
+            guard.note(cast("float", started), status, headers)
+
         while True:
-            asked = time.monotonic()
-            started = await self._guard.admit()
-            tally.waited += started - asked
-            session = await self._transport.session()
-            async with self._transport.place(session):
-                if self._guard.closed:  # the gateway said stop while this waited for a connection
-                    continue
-                answer = await self._transport.get(session, url)
-            if answer.status >= HTTPStatus.BAD_REQUEST:
-                self._guard.close(parse_retry_after(answer.headers))
-            if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
-                self._guard.refuse(started)
-            else:
-                self._guard.deliver()
-            return answer
+            self._transport.check_open()
+            await guard.admit(call.deadline)
+            if answer := await self._transport.get(url, start, note):
+                call.tally.waited += cast("float", started) - asked
+                # A proxy, or a hostile gateway, may echo the key: nothing that is made of the answer has it.
+                return answer._replace(body=answer.body.replace(self._key.encode(), _HIDDEN))
 
     def _cut_key(self, error: APIError) -> None:
-        """Cut the key out of what the gateway, or a proxy, echoed."""
-        for name in ("message", "code", "request_id"):
-            if text := getattr(error, name):
-                setattr(error, name, text.replace(self._key, "[API key]"))
+        """Cut the key out of what aiohttp quotes of an answer."""
+        error.message = error.message.replace(self._key, _HIDDEN.decode())
         error.args = (error.message,)
 
 
@@ -228,10 +242,11 @@ def _is_final(error: Exception) -> bool:
 
 
 def _note_retry(details: Any) -> None:
-    tally: Tally = details["args"][-1]
+    tally = cast("_Call", details["args"][-1]).tally
     tally.retries += 1
     tally.waited += details["wait"]
-    _logger.info("trying again in %.2f seconds after: %s", details["wait"], details["exception"])
+    when = f"in {details['wait']:.2f} seconds" if details["wait"] else "when the guard lets it"
+    _logger.info("trying again %s after: %s", when, details["exception"])
 
 
 async def _tasks(pages: AsyncGenerator[HistoryPage]) -> AsyncGenerator[ImageTask]:

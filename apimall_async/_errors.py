@@ -113,7 +113,7 @@ class NotFoundError(APIStatusError):
 class RateLimitError(APIStatusError):
     """429: rate limit exceeded, and the retries allowed by RetryPolicy are used up."""
 
-    hint = "wait retry_after seconds, send fewer requests, or allow more in RetryPolicy"
+    hint = "send fewer requests, or allow more time in RetryPolicy"
     retryable = True
 
 
@@ -127,7 +127,7 @@ class InternalServerError(APIStatusError):
 class APIResponseValidationError(APIError):
     """An answer outside the contract; the message names each bad field by its path."""
 
-    hint = "a newer release of apimall-async may know this answer"
+    hint = "check base_url; or a newer release of apimall-async may know this answer"
 
 
 class PaginationError(APIError):

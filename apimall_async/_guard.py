@@ -5,12 +5,14 @@ import math
 import random
 import time
 from collections.abc import Callable, Generator
+from http import HTTPStatus
 from typing import Any, cast
 
 import attrs
 
-from apimall_async._errors import APIError, APIStatusError, RateLimitError
+from apimall_async._errors import APIError, RateLimitError
 from apimall_async._pace import Pace
+from apimall_async._protocol import Headers, parse_retry_after
 
 
 _MAX_SECONDS = 1e9
@@ -57,7 +59,7 @@ class RetryPolicy:
 
 
 class Guard:
-    """Holds back the requests of one client while the gateway says stop, and at the pace it allows."""
+    """Holds the requests of one client back while the gateway says stop, and to the pace it allows."""
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
@@ -65,69 +67,68 @@ class Guard:
         self._queue = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    @property
-    def closed(self) -> bool:
-        """Whether the gateway has said stop, for now."""
-        return self._closed_for() > 0
+    def deadline(self) -> float:
+        """The moment after which a request that is asked for now may not start any more."""
+        return time.monotonic() + self._policy.max_time
 
-    def _closed_for(self) -> float:
-        return self._pace.closed_until - time.monotonic()
-
-    async def admit(self) -> float:
-        """Wait until a request may start, first come, first served; return the moment it starts.
+    async def admit(self, deadline: float) -> None:
+        """Wait until a request may start, first come, first served.
 
         Raises:
-            RateLimitError: the gateway asked for more quiet than ``max_time`` allows.
+            RateLimitError: that will be after ``deadline``.
 
         """
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # a lock belongs to one loop; a client may serve several in turn
             self._loop, self._queue = loop, asyncio.Lock()
-        if self._queue.locked() or self._pace.delay(time.monotonic()) > 0:
+        if self._queue.locked() or self._delay() > 0:
             async with self._queue:
-                while (delay := self._pace.delay(time.monotonic())) > 0:
-                    self._check_patience()
+                while (delay := self._delay()) > 0:
+                    if time.monotonic() + delay > deadline:
+                        raise RateLimitError(
+                            "held back for longer than max_time allows, no request was sent",
+                            status=HTTPStatus.TOO_MANY_REQUESTS,
+                            retry_after=delay,
+                        )
                     await asyncio.sleep(delay)
+
+    def start(self) -> float | None:
+        """Let a request start, and return the moment; or None if it must be admitted again."""
+        if self._delay() > 0:
+            return None
         now = time.monotonic()
         self._pace.start(now)
         return now
 
-    def _check_patience(self) -> None:
-        if (closed_for := self._closed_for()) > self._policy.max_time:
-            raise RateLimitError(
-                "the gateway asked for quiet, no request was sent", status=429, retry_after=closed_for
-            )
-
-    def refuse(self, started: float) -> None:
-        """Take note of a 429 to the request that started at ``started``."""
-        self._pace.refuse(time.monotonic(), started)
-
-    def deliver(self) -> None:
-        """Take note of any other answer."""
-        self._pace.deliver(time.monotonic())
-
-    def close(self, seconds: float | None) -> None:
-        """Let no request start for so long, and a little more, lest all processes start at once."""
-        if seconds:
-            self._pace.close(time.monotonic() + seconds * random.uniform(1, 1.02))  # noqa: S311
+    def note(self, started: float, status: int, headers: Headers) -> None:
+        """Take note of an answer to the request that started at ``started``."""
+        now = time.monotonic()
+        if status < HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.TOO_MANY_REQUESTS:
+            self._pace.deliver(now)
+            return
+        # A little more than was asked for, lest all processes start at once.
+        wait = (parse_retry_after(headers) or 0.0) * random.uniform(1, 1.02)  # noqa: S311
+        if status == HTTPStatus.TOO_MANY_REQUESTS:
+            self._pace.refuse(now, started, now + wait)
+        elif wait:
+            self._pace.close(now, now + wait)
 
     def waits(self) -> Generator[float, Any, None]:
         """Tell ``backoff`` how long to wait after each error; raise it where another try is in vain.
 
-        Made for one request, when it begins. A 429 has closed the guard, and waits there.
+        Made for one request, when it begins. A 429 has slowed the guard, and waits there.
         """
-        policy = self._policy
-        deadline = time.monotonic() + policy.max_time
-        wait = policy.wait_initial
+        deadline = self.deadline()
+        wait = self._policy.wait_initial
         error: APIError = yield 0.0  # backoff starts the generator before there is an error
         while True:
-            pause = min(wait, policy.wait_max) * random.uniform(1, 1.25)  # noqa: S311
-            told = error.retry_after if isinstance(error, APIStatusError) else None
-            needed = max(told or 0.0, self._closed_for())
-            if isinstance(error, RateLimitError):
-                pause = 0.0
-            else:
+            pause = 0.0
+            if not isinstance(error, RateLimitError):
+                pause = min(wait, self._policy.wait_max) * random.uniform(1, 1.25)  # noqa: S311
                 wait *= 2
-            if time.monotonic() + max(pause, needed) > deadline:
+            if time.monotonic() + max(pause, self._delay()) > deadline:
                 raise error
             error = yield pause
+
+    def _delay(self) -> float:
+        return self._pace.delay(time.monotonic())

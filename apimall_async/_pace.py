@@ -15,10 +15,13 @@ from collections import deque
 _RAMP_DOUBLES = 0.35  # seconds in which the ramp doubles
 _SPANS = (0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 1.4)  # seconds before the end of a ramp that may tell the rate
 _PROBE = 0.7  # requests a second, gained each second
-_PROBE_SHARE = 0.15  # … but no more than this share of the pace, each second
+_PROBE_SHARE = 0.06  # … but no more than this share of the pace, each second
+_PROBE_STEP = 0.015  # … and than this share of it by one request
 _PROBE_COST = 0.5  # … and less where a 429 costs seconds: half of it for each 2 seconds of Retry-After
 _CALM = 4.0  # seconds without a 429 after which the law grows bolder
 _BOLDER = 3.0  # seconds more after which it probes twice as fast, then thrice, …
+_BOLDEST = 5.0  # times as fast, at most
+_LATE = 0.02  # seconds, or a quarter of an interval, that a request may be late and count as held back
 _BACK_OFF = 0.85  # share of the pace that is left after a 429
 _SETTLE = 0.97  # share of a rate that was found
 _REMEMBERED = 4096  # answers whose time is kept
@@ -54,31 +57,41 @@ class Pace:
         """Count a request that starts now."""
         if self.rate == math.inf:
             return
-        elapsed = min(max(0.0, now - self._raised_at), 1.0)  # an idle client learns nothing
+        # Only where the pace held requests back does it tell anything that none was refused.
+        if now - self._next_start < max(_LATE, 0.25 / self.rate):
+            elapsed = min(max(0.0, now - self._raised_at), 1.0)
+            if self._ramping:
+                self.rate *= 2 ** (elapsed / _RAMP_DOUBLES)
+            else:
+                self.rate += min(self._probing(now) * elapsed, _PROBE_STEP * self.rate)
         self._raised_at = max(now, self._raised_at)
-        if self._ramping:
-            self.rate *= 2 ** (elapsed / _RAMP_DOUBLES)
-        else:
-            self.rate += self._probing(now) * elapsed
         # A request that is late by up to half an interval does not delay those behind it.
         self._next_start = max(self._next_start, now - 0.5 / self.rate) + 1 / self.rate
 
     def _probing(self, now: float) -> float:
-        calm = max(0.0, now - self._opened_at - _CALM)
+        calm = now - self._opened_at - _CALM
+        bolder = min(max(1.0, 1 + calm / _BOLDER), _BOLDEST)
         cost = self._opened_at - self._cut_at
-        return min(_PROBE, _PROBE_SHARE * self.rate) * (1 + calm / _BOLDER) / (1 + _PROBE_COST * cost)
+        return min(_PROBE, _PROBE_SHARE * self.rate) * bolder / (1 + _PROBE_COST * cost)
 
     def deliver(self, now: float) -> None:
         """Count an answer other than 429."""
         self._delivered.append(now)
         self._delivered_since_cut += 1
 
-    def close(self, until: float) -> None:
-        """Let nothing start before ``until``."""
+    def close(self, now: float, until: float) -> None:
+        """Let nothing start before ``until``, and then not all at once."""
         self.closed_until = max(self.closed_until, until)
+        if self.rate == math.inf:
+            self._start_ramp(now)
+            self._cut(now)
 
-    def refuse(self, now: float, started: float) -> None:
-        """Count a 429 for a request that started at ``started``: cut the pace, if that is news."""
+    def refuse(self, now: float, started: float, until: float = -math.inf) -> None:
+        """Count a 429 to a request that started at ``started``: cut the pace, if that is news.
+
+        Nothing starts before ``until``, what ``Retry-After`` said.
+        """
+        self.closed_until = max(self.closed_until, until)
         if started < self._cut_at:
             return  # sent before the last cut could have an effect
         self._in_vain = 0 if self._delivered_since_cut else self._in_vain + 1
@@ -86,13 +99,18 @@ class Pace:
             self._start_ramp(now)
         elif self._in_vain > 1:
             wait = min(self._wait_max, self._wait_initial * 2.0 ** min(self._in_vain - 2, 60))
-            self.rate, self._ramping = 1 / wait, True
-            self.close(now + wait)
+            self.rate, self._ramping = min(self.rate, 1 / wait), True
+            self.closed_until = max(self.closed_until, now + wait)
+        elif self._ramping and self._in_vain:
+            self.rate = max(self.rate / 2, 1 / self._wait_max)
         elif self._ramping:
-            self.rate = min(self.rate, max(_SETTLE * self._found(now), 1 / self._wait_initial))
+            self.rate = min(self.rate, max(_SETTLE * self._found(now), 1 / self._wait_max))
             self._ramping = False
         else:
             self.rate = min(self.rate, max(_BACK_OFF * self.rate, _SETTLE * self._kept(now)))
+        self._cut(now)
+
+    def _cut(self, now: float) -> None:
         self._cut_at = now
         self._opened_at = self._raised_at = max(now, self.closed_until)
         self._delivered_since_cut = 0

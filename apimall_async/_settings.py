@@ -1,8 +1,8 @@
 """What a client is given, checked before any request. A complaint says what to do, never the key."""
 
 import ipaddress
-import math
 import os
+from typing import cast
 from urllib.request import getproxies, proxy_bypass
 
 from aiohttp import ClientTimeout
@@ -13,6 +13,7 @@ from apimall_async._protocol import HISTORY_PATH
 
 
 GATEWAY = "https://gateway.apimall.ai"
+_MAX_SECONDS = 1e9
 
 
 def find_api_key(api_key: object) -> str:
@@ -41,18 +42,24 @@ def find_history_url(base_url: str | URL | None) -> URL:
         ConfigurationError: not a URL that a key may be sent to.
 
     """
-    given = base_url or os.environ.get("APIMALL_BASE_URL") or GATEWAY
-    try:
-        url = URL(given)
-    except (TypeError, ValueError):
-        url = URL()
+    url = _parse(base_url or os.environ.get("APIMALL_BASE_URL") or GATEWAY)
     if complaint := _complaint(url):
         raise ConfigurationError(f"base_url {complaint}; it is the gateway's origin, such as {GATEWAY}")
     return url.with_path(url.path.rstrip("/") + HISTORY_PATH)
 
 
+def _parse(url: object) -> URL:
+    """Return an empty URL for what is none."""
+    try:
+        parsed = URL(cast("str", url))
+        seen = parsed.host, parsed.user  # yarl finds some of what is wrong only now
+    except Exception:  # noqa: BLE001 - yarl and idna raise errors of many kinds
+        return URL()
+    return parsed if any(seen) else URL()
+
+
 def _complaint(url: URL) -> str | None:
-    if url.scheme not in {"http", "https"} or not url.host:
+    if url.scheme not in {"http", "https"} or not url.host or "%" in url.host:
         return "must begin with https:// and a host"
     if url.scheme == "http" and not is_loopback(url):
         return "must be https, unless it names this machine: the key would cross the network in the clear"
@@ -63,21 +70,35 @@ def _complaint(url: URL) -> str | None:
 
 def is_loopback(url: URL) -> bool:
     """Whether ``url`` names this machine."""
-    host = url.host or ""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(url.host or "").is_loopback
     except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+        return url.host == "localhost"
 
 
-def find_proxy(url: URL) -> str | None:
-    """Return the environment's proxy for ``url`` (HTTPS_PROXY, NO_PROXY), or None.
+def find_proxy(url: URL, proxy: str | None, *, from_environment: bool) -> URL | None:
+    """Return ``proxy``, else the environment's for ``url`` (HTTPS_PROXY, NO_PROXY), or None.
 
-    Loopback never goes through a proxy: over plain http it would be told the key.
+    The environment sends no request to this machine through a proxy: over plain http it would be told
+    the key.
+
+    Raises:
+        ConfigurationError: not the URL of an http(s) proxy. It may hold a password, so it is not shown.
+
     """
-    if is_loopback(url) or proxy_bypass(f"{url.host}:{url.port}"):
+    source = "proxy="
+    if proxy is None and from_environment:
+        if is_loopback(url) or proxy_bypass(f"{url.host}:{url.port}"):
+            return None
+        source, proxy = "the environment's proxy", getproxies().get(url.scheme)
+        if proxy and "://" not in proxy:  # as curl takes it, too
+            proxy = f"http://{proxy}"
+    if proxy is None:
         return None
-    return getproxies().get(url.scheme)
+    found = _parse(proxy)
+    if found.scheme not in {"http", "https"} or not found.host:
+        raise ConfigurationError(f"{source} must be the URL of an http(s) proxy, such as http://proxy:3128")
+    return found
 
 
 def make_timeout(timeout: float | ClientTimeout | None) -> ClientTimeout:
@@ -90,7 +111,7 @@ def make_timeout(timeout: float | ClientTimeout | None) -> ClientTimeout:
     if isinstance(timeout, ClientTimeout):
         return timeout
     number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
-    if timeout is None or (number and 0 < timeout < math.inf):
+    if timeout is None or (number and 0 < timeout <= _MAX_SECONDS):
         return ClientTimeout(total=timeout)
     raise ConfigurationError(
         f"timeout must be a positive number of seconds, a ClientTimeout or None, not {timeout!r}"

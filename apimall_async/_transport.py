@@ -1,7 +1,7 @@
 """One GET, once, over a session of our own or a borrowed one: the whole answer, or a typed error."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from http import HTTPStatus
 from typing import NamedTuple, cast
@@ -21,11 +21,10 @@ from apimall_async._errors import (
 from apimall_async._protocol import Headers
 
 
-_MAX_BODY = 8 * 2**20  # bytes of a page, unpacked
+_MAX_BODY = 2 * 2**20  # bytes of a page, unpacked; fifty tasks take some 20 000
 _MAX_ERROR_BODY = 64 * 2**10  # bytes of an error's body that are looked at
 
-_Place = AbstractAsyncContextManager[object]
-_places: WeakKeyDictionary[aiohttp.BaseConnector, _Place] = WeakKeyDictionary()
+_places: WeakKeyDictionary[aiohttp.BaseConnector, AbstractAsyncContextManager[object]] = WeakKeyDictionary()
 
 
 class Answer(NamedTuple):
@@ -44,7 +43,7 @@ class Transport:
         session: aiohttp.ClientSession | None,
         headers: CIMultiDict[str],
         timeout: aiohttp.ClientTimeout,
-        proxy: str | None,
+        proxy: URL | None,
     ) -> None:
         self._borrowed = session
         self._headers = headers  # never a local variable: tools that report errors show those
@@ -63,61 +62,56 @@ class Transport:
     async def close(self) -> None:
         """Close the own session, if there is one."""
         self._closed = True
-        if self._lifetime and self._loop is asyncio.get_running_loop():
-            await self._lifetime.aclose()
+        lifetime, self._lifetime = self._lifetime, None
+        if lifetime and self._loop is asyncio.get_running_loop():
+            await lifetime.aclose()
 
-    def place(self, session: aiohttp.ClientSession) -> _Place:
-        """Return a place among the connections of the session's pool, to be entered before ``get()``.
+    def check_open(self) -> None:
+        """Raise ClientClosedError if there is nothing to send requests over."""
+        if self._closed or (self._borrowed and self._borrowed.closed):
+            raise ClientClosedError("the client, or the session lent to it, is closed: make another")
 
-        aiohttp counts the time that a request waits for a connection towards its timeout. So no more
-        requests are handed to it than its pool has connections.
-        """
-        connector = cast("aiohttp.BaseConnector", session.connector)  # None only in a closed session
-        try:
-            return _places[connector]
-        except KeyError:
-            limits = [limit for limit in (connector.limit, connector.limit_per_host) if limit]
-            _places[connector] = asyncio.Semaphore(min(limits)) if limits else nullcontext()
-            return _places[connector]
+    async def get(
+        self, url: URL, start: Callable[[], bool], note: Callable[[int, Headers], None]
+    ) -> Answer | None:
+        """Send one request, once there is a connection for it, and ``start()`` says that it still may.
 
-    async def get(self, session: aiohttp.ClientSession, url: URL) -> Answer:
-        """Send one request.
+        ``note()`` is told status and headers before the body is read. None if the request did not start.
 
         Raises:
             APIConnectionError: no whole answer came back.
             APIResponseValidationError: a page that is too large to be one.
-            ClientClosedError: the session was closed meanwhile.
+            ClientClosedError: there is no open session to send it over.
 
         """
+        session = await self._session()
         middlewares = (*getattr(session, "_middlewares", ()), _send_once)
         try:
-            async with session.get(
-                url,
-                headers=self._headers,
-                timeout=self._timeout,
-                proxy=self._proxy,
-                allow_redirects=False,
-                raise_for_status=False,
-                auto_decompress=True,
-                middlewares=middlewares,
-            ) as response:
-                return Answer(response.status, response.headers, await _read(response))
+            async with _place(session):
+                self.check_open()
+                if not start():
+                    return None
+                async with session.get(
+                    url,
+                    headers=self._headers,
+                    timeout=self._timeout,
+                    proxy=self._proxy,
+                    allow_redirects=False,
+                    raise_for_status=False,
+                    auto_decompress=True,
+                    middlewares=middlewares,
+                ) as response:
+                    note(response.status, response.headers)
+                    return Answer(response.status, response.headers, await _read(response))
         except ApimallError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it leaves as one of ours
-            failure = self._translated(error, session)
+            failure = self._translated(error)
         # Raised out here, the error has no __context__: aiohttp's own errors hold the request's headers.
         raise failure
 
-    async def session(self) -> aiohttp.ClientSession:
-        """Return the session to use in the running loop.
-
-        Raises:
-            ClientClosedError: there is none that is open.
-
-        """
-        if self._closed or (self._borrowed and self._borrowed.closed):
-            raise _closed_error()
+    async def _session(self) -> aiohttp.ClientSession:
+        self.check_open()
         if self._borrowed:
             return self._borrowed
         loop = asyncio.get_running_loop()
@@ -127,11 +121,14 @@ class Transport:
             self._own = await anext(self._lifetime)
         return self._own
 
-    def _translated(self, error: Exception, session: aiohttp.ClientSession) -> ApimallError:
-        if self._closed or session.closed:
-            return _closed_error()
+    def _translated(self, error: Exception) -> ApimallError:
+        try:
+            self.check_open()
+        except ClientClosedError as closed:
+            return closed
         if isinstance(error, TimeoutError):
-            return APITimeoutError(f"no whole answer within {self._timeout.total} seconds")
+            limit = f"within {self._timeout.total} seconds" if self._timeout.total else "in time"
+            return APITimeoutError(f"no whole answer {limit}")
         text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         failure = APIConnectionError(text)
         failure.retryable = isinstance(error, aiohttp.ClientError | OSError) and not isinstance(
@@ -140,8 +137,19 @@ class Transport:
         return failure
 
 
-def _closed_error() -> ClientClosedError:
-    return ClientClosedError("the client, or the session lent to it, is closed: make another")
+def _place(session: aiohttp.ClientSession) -> AbstractAsyncContextManager[object]:
+    """Return a place among the connections of the session's pool.
+
+    aiohttp counts the time that a request waits for a connection towards its timeout. So no more requests
+    are handed to it than its pool has connections.
+    """
+    connector = cast("aiohttp.BaseConnector", session.connector)  # None only in a closed session
+    try:
+        return _places[connector]
+    except KeyError:
+        limits = [limit for limit in (connector.limit, connector.limit_per_host) if limit]
+        _places[connector] = asyncio.Semaphore(min(limits)) if limits else nullcontext()
+        return _places[connector]
 
 
 async def _session_lifetime() -> AsyncGenerator[aiohttp.ClientSession]:

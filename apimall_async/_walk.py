@@ -31,12 +31,16 @@ _SEARCH = 64  # windows in a row that prove nothing, before the exact walk gives
 _logger = logging.getLogger("apimall_async")
 
 
-def _whole(least: int, most: int | None = None) -> Any:
-    bounds = f"{least} to {most}" if most is not None else f"{least} or more"
+def check_whole(name: str, value: object, least: int, most: int | None = None) -> None:
+    """Raise ValueError, which names the argument, unless it is an integer in range."""
+    if type(value) is not int or value < least or (most is not None and value > most):
+        bounds = f"{least} or more" if most is None else f"{least} to {most}"
+        raise ValueError(f"{name} must be an integer, {bounds}, not {value!r}")
 
+
+def _whole(least: int, most: int | None = None) -> Any:
     def check(_: object, attribute: "attrs.Attribute[int]", value: object) -> None:
-        if type(value) is not int or value < least or (most is not None and value > most):
-            raise ValueError(f"{attribute.name} must be an integer, {bounds}, not {value!r}")
+        check_whole(attribute.name, value, least, most)
 
     return check
 
@@ -158,8 +162,8 @@ def _check_echo(page: HistoryPage, asked: int) -> None:
 async def _plain_pages(fetch: Fetch, walk: Walk, tally: Tally) -> AsyncGenerator[HistoryPage]:
     """Read page after page upward, each only when it is needed, and yield what is new.
 
-    A page is short, and the walk over, by the limit that the answer *echoes*: a gateway that caps 50
-    to 20 is not finished after page 1. No total is sent, so n tasks take n // limit + 1 requests.
+    A page is short, and the walk over, by the limit that the answer *echoes*, if that is less: a gateway
+    that caps 50 to 20 is not finished after page 1. No total is sent: n tasks take n // limit + 1 requests.
     """
     memory = _Memory()
     number, limit = walk.first_page()
@@ -173,7 +177,7 @@ async def _plain_pages(fetch: Fetch, walk: Walk, tally: Tally) -> AsyncGenerator
             memory.hand_out(fresh, page.items)
         if fresh:
             yield _with_items(page, fresh)
-        if len(page.items) < page.limit:
+        if len(page.items) < min(page.limit, limit):
             return
         number += 1
 
@@ -226,6 +230,7 @@ class ExactWalk:
         self._enough = inf if walk.max_items is None else self._next.start + walk.max_items
         self._ahead: deque[tuple[Window, asyncio.Task[HistoryPage]]] = deque()
         self._reach = 0  # windows to read ahead by now; doubles while seams hold, as TCP's slow start
+        self._end_in_sight = False  # a window further on was short: there is nothing to read beyond it
         self._misses = 0  # windows in a row that proved nothing
         self._searching_forward = False
         self._over = False
@@ -245,19 +250,25 @@ class ExactWalk:
             await self._drop()
 
     def _request(self, windows: int) -> None:
-        """Have so many windows under way, but none that begins beyond ``max_items``."""
+        """Have so many windows under way, but none beyond ``max_items`` or the end of the history."""
         while len(self._ahead) < windows:
-            if self._ahead and self._ahead[-1][0].stop >= self._enough:
+            if self._ahead and (self._end_in_sight or self._ahead[-1][0].stop >= self._enough):
                 return
             window = self._next
-            request = asyncio.create_task(self._fetch(window.page, window.limit))
+            request = asyncio.create_task(self._read(window))
             self._ahead.append((window, request))
             self._next = furthest_window(window.stop - 1, self._limit)
+
+    async def _read(self, window: Window) -> HistoryPage:
+        page = await self._fetch(window.page, window.limit)
+        self._end_in_sight |= len(page.items) < min(page.limit, window.limit)
+        return page
 
     async def _drop(self) -> None:
         """Cancel what was read ahead, and see it end."""
         requests = [request for _, request in self._ahead]
         self._ahead.clear()
+        self._end_in_sight = False
         for request in requests:
             request.cancel()
         await asyncio.gather(*requests, return_exceptions=True)
@@ -266,14 +277,14 @@ class ExactWalk:
         """Take the new tasks of one page, and settle what to read next."""
         self._tally.pages += 1
         _check_echo(page, asked.page)
-        served = Window(page.page, page.limit)
+        served = Window(page.page, min(page.limit, asked.limit))
         if served.limit < asked.limit:  # capped: what is read ahead begins elsewhere than planned
             await self._drop()
             self._limit = served.limit
             last = max(0, served.start + len(page.items) - 1)
             self._next = furthest_window(last, self._limit)
         fresh = self._proven(page.items)
-        short = len(page.items) < page.limit
+        short = len(page.items) < served.limit
         if fresh is None:
             await self._drop()
             self._step_back(served, short=short, empty=not page.items)

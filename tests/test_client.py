@@ -32,7 +32,7 @@ from apimall_async import (
     PaginationError,
     RetryPolicy,
 )
-from apimall_async.testing import Fault, LocalGateway, RecordedRequest
+from apimall_async.testing import Fault, LocalGateway, RateLimit, RecordedRequest
 
 
 QUICK = RetryPolicy(max_tries=3, wait_initial=0.01, wait_max=0.02)
@@ -77,8 +77,10 @@ async def test_the_contracts_defaults(gateway: LocalGateway) -> None:
 async def test_bad_arguments_send_nothing(gateway: LocalGateway) -> None:
     """They are a ValueError where they stand, not at the first step of the walk."""
     async with gateway.client() as client:
-        with pytest.raises(ValueError, match="limit"):
+        with pytest.raises(ValueError, match="limit must be an integer, 1 to 50, not 51"):
             await client.list_history(limit=51)
+        with pytest.raises(ValueError, match="page must be an integer, 1 or more, not 0"):
+            await client.list_history(page=0)
         with pytest.raises(ValueError, match="start_page"):
             client.iter_history(start_page=0)
         with pytest.raises(ValueError, match="read_ahead"):
@@ -151,6 +153,28 @@ async def test_closing(gateway: LocalGateway) -> None:
         await read(client)
     with pytest.raises(ClientClosedError):
         await read(client, read_ahead=4)
+
+
+async def test_closing_from_two_sides(gateway: LocalGateway) -> None:
+    """Closing while it is being closed is no error either."""
+    client = gateway.client()
+    await client.list_history()
+    await asyncio.gather(client.close(), client.close())
+
+
+async def test_closing_while_requests_wait_for_a_connection(gateway: LocalGateway) -> None:
+    """With a borrowed session, too, none is sent after that."""
+    connector = aiohttp.TCPConnector(limit=1)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        gateway.fault(Fault.slow(0.2))
+        client = gateway.client(session=session)
+        requests = [asyncio.create_task(client.list_history()) for _ in range(5)]
+        while not gateway.requests:
+            await asyncio.sleep(0.01)
+        await client.close()
+        results = await asyncio.gather(*requests, return_exceptions=True)
+    assert len(gateway.requests) == 1
+    assert sum(isinstance(result, ClientClosedError) for result in results) == 4
 
 
 async def test_closing_while_a_request_is_under_way(gateway: LocalGateway) -> None:
@@ -485,6 +509,18 @@ async def test_waiting_for_a_connection_is_no_timeout() -> None:
     assert len(gateway.requests) == 40
 
 
+async def test_a_pool_does_not_hide_429s_from_the_guard() -> None:
+    """What waits for a connection has not started: the pace still counts for it."""
+    limit = RateLimit(100, 20)
+    async with (
+        LocalGateway(100, rate_limit=limit) as gateway,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=10)) as session,
+    ):
+        client = gateway.client(session=session)
+        await asyncio.gather(*(client.list_history(limit=1) for _ in range(150)))
+        assert sum(request.status == 429 for request in gateway.requests) < 40
+
+
 async def test_a_pool_without_a_limit(gateway: LocalGateway) -> None:
     """Nothing waits there."""
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
@@ -505,6 +541,7 @@ def told(key: str) -> list[Fault]:
         Fault(status=429, body=body, retry_after=key),
         Fault(status=200, body=body),
         Fault(status=200, body=key.encode(), content_type=f"text/{key}"),
+        Fault(status=401, body=b'{"error": {"message": "%s%s"}}' % (b"x" * 480, key.encode())),
         Fault(status=200, body=b'{"success": true, "data": {"page": "%s"}}' % key.encode()),
         Fault(status=502, body=b"<p>Bearer %s</p>" % key.encode(), content_type="text/html"),
         Fault.reset(),
@@ -525,9 +562,10 @@ async def test_no_error_tells_the_key(gateway: LocalGateway, caplog: pytest.LogC
                 await client.list_history()
             except ApimallError as error:
                 frames = error.__traceback__.tb_next  # type: ignore[union-attr]  # this test's own aside
-                # What the gateway sent stands in the frames that decode it, so only where it kept still.
+                # Response headers stand as they came in the frames that read them.
+                in_headers = key in f"{fault.retry_after} {fault.content_type}"
                 shown = traceback.TracebackException(
-                    type(error), error, frames, capture_locals=fault.body is None
+                    type(error), error, frames, capture_locals=not in_headers
                 )
                 assert key not in "".join(shown.format())
                 assert key not in repr(error) + str(error) + repr(vars(error))

@@ -128,9 +128,7 @@ class Run:
             client.pace.deliver(self.now)
         else:
             client.refused += 1
-            if self.limiter.retry_after is not None:
-                client.pace.close(self.now + self.limiter.retry_after)
-            client.pace.refuse(self.now, started)
+            client.pace.refuse(self.now, started, self.now + (self.limiter.retry_after or 0))
         self.let_start(client)
 
 
@@ -255,13 +253,39 @@ def test_a_burst_that_took_long_tells_little() -> None:
     assert pace.rate == pytest.approx(97)
 
 
-def test_an_idle_client_learns_nothing() -> None:
-    """An hour without requests does not raise the pace by an hour's worth."""
+def test_a_client_that_asks_for_little_learns_nothing() -> None:
+    """Only where the pace held requests back is it raised: not while idle, nor by a request now and then."""
     pace = Pace(wait_initial=0.5, wait_max=60)
     pace.deliver(0.0)
     pace.refuse(0.1, started=0.0)
-    pace.start(3_600.0)
-    assert pace.rate < 20
+    rate = pace.rate
+    for moment in range(1, 3_600):
+        pace.start(float(moment))
+        pace.deliver(moment + 0.01)
+    assert pace.rate == rate
+
+
+def test_a_closing_without_a_429_opens_step_by_step() -> None:
+    """After a 503 with Retry-After what waited does not start all at once; and the pace is soon gone."""
+    pace = Pace(wait_initial=0.5, wait_max=60)
+    pace.close(0.0, until=3.0)
+    now, starts = 0.0, []
+    while len(starts) < 1_000:
+        now += max(0.0, pace.delay(now))
+        starts.append(now)
+        pace.start(now)
+    assert starts[0] >= 3.0
+    assert sum(start < 3.5 for start in starts) < 10
+    assert starts[-1] < 10
+
+
+@pytest.mark.parametrize(("rate", "burst"), [(1 / 6, 5), (0.5, 2), (1, 10), (5, 5)])
+@pytest.mark.parametrize("retry_after", [None, 1.0])
+def test_slow_limits(rate: float, burst: int, retry_after: float | None) -> None:
+    """A few requests a minute are found as well, and once found, most requests are let through."""
+    result = run(Bucket(rate, burst, retry_after), seconds=600 / rate)
+    assert efficiency(result, rate) > 0.85
+    assert refused(result) < 0.25
 
 
 def test_waits_of_zero_are_possible() -> None:

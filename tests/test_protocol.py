@@ -205,11 +205,9 @@ def test_many_complaints_are_counted() -> None:
 @pytest.mark.parametrize("body", [b"", b"<html>", EXAMPLE[:-20], b"\xff\xfe", b"[" * 100_000, b"NaN"])
 def test_a_200_that_is_no_json(body: bytes) -> None:
     """A login page, half an answer or nothing is named for what it is."""
-    headers = CIMultiDict({"Content-Type": "text/html"})
-    with pytest.raises(
-        APIResponseValidationError, match=f"expected JSON, got {len(body)} bytes of text/html"
-    ):
-        read_page(200, headers, body)
+    kind = "HTML" if body == b"<html>" else "something else"
+    with pytest.raises(APIResponseValidationError, match=f"expected JSON, got {len(body)} bytes of {kind}"):
+        read_page(200, NO_HEADERS, body)
 
 
 @pytest.mark.parametrize("answer", [[], "x", 7, None, True])

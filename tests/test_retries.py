@@ -112,7 +112,7 @@ async def test_an_endless_page_fills_no_memory(gateway: LocalGateway) -> None:
     """A page is read to a bound, which the error names."""
     gateway.fault(Fault.endless())
     async with gateway.client() as client:
-        with pytest.raises(APIResponseValidationError, match="a page of more than 8388608 bytes"):
+        with pytest.raises(APIResponseValidationError, match="a page of more than 2097152 bytes"):
             await client.list_history()
 
 
@@ -137,7 +137,7 @@ async def test_a_wait_that_is_too_long_is_raised_at_once(gateway: LocalGateway, 
         with pytest.raises((RateLimitError, InternalServerError)) as caught:
             await client.list_history()
         assert caught.value.retry_after == 3600
-        with pytest.raises(RateLimitError, match="no request was sent") as caught_next:
+        with pytest.raises(RateLimitError, match="held back for longer than max_time allows") as caught_next:
             await client.list_history()
         assert 3500 < (caught_next.value.retry_after or 0) < 3700
         assert time.monotonic() - began < 3
@@ -201,3 +201,47 @@ async def test_the_gateway_says_stop_while_a_request_waits_for_a_connection() ->
     first, second, *_ = (request.received_at for request in gateway.requests)
     assert second - first >= 0.4
     assert len(gateway.requests) == 4
+
+
+async def test_a_budget_counts_at_the_guard_too() -> None:
+    """A request that the pace would hold back for longer than ``max_time`` is raised instead."""
+    policy = RetryPolicy(max_time=0.5, wait_initial=0.01)
+    async with (
+        LocalGateway(100, rate_limit=RateLimit(2, 1)) as gateway,
+        gateway.client(retry=policy) as client,
+    ):
+        began = time.monotonic()
+        results = await asyncio.gather(
+            *(client.list_history(limit=1) for _ in range(12)), return_exceptions=True
+        )
+    assert any(isinstance(result, RateLimitError) for result in results)
+    assert max(request.received_at for request in gateway.requests) - began < 0.8
+
+
+async def test_a_429_counts_from_its_headers(gateway: LocalGateway) -> None:
+    """A body that does not come keeps nobody from being quiet."""
+
+    async def stall(request: Any, answer: Any) -> Any:
+        answer.status = 429
+        answer.headers["Retry-After"] = "0.5"
+        return await Fault.stall(in_body=True).deliver(request, answer)
+
+    gateway.fault(Fault(status=429, deliver=stall))
+    async with gateway.client(timeout=0.3) as client:
+        first = asyncio.create_task(client.list_history())
+        while not gateway.requests:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        await client.list_history()
+        await first
+    arrived = [request.received_at for request in gateway.requests]
+    assert arrived[1] - arrived[0] >= 0.5
+
+
+async def test_other_errors_close_nothing(gateway: LocalGateway) -> None:
+    """Retry-After has no meaning with a 404 (RFC 9110, 10.2.3)."""
+    gateway.fault(Fault.error(404, retry_after=400))
+    async with gateway.client() as client:
+        with pytest.raises(APIError):
+            await client.list_history()
+        await client.list_history()

@@ -70,6 +70,10 @@ def test_a_base_url(base_url: str | None, url: str) -> None:
         "https://gateway.apimall.ai#x",
         "https://",
         "http://[::1",
+        "http://.[::1]@/:8",
+        "https://xn--a",
+        "https://[fe80:1%25eth0]",
+        "http://gateway.localhost",
         7,
     ],
 )
@@ -90,7 +94,19 @@ def test_any_base_url(base_url: str) -> None:
     assert url.scheme == "https" or is_loopback(url)
 
 
-@pytest.mark.parametrize("timeout", [0, -1, math.inf, math.nan, "30", True])
+@pytest.mark.parametrize("proxy", ["127.0.0.1:9", 5, "http://user:secret@[::1", "socks5://proxy:1", ""])
+def test_a_proxy_that_is_none(monkeypatch: pytest.MonkeyPatch, proxy: Any) -> None:
+    """It is refused at once, wherever it comes from, and not shown: it may hold a password."""
+    with pytest.raises(ConfigurationError, match="proxy= must be the URL") as caught:
+        AsyncClient("sk-x", proxy=proxy)
+    assert "secret" not in str(caught.value)
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://user:secret@proxy:1")
+    with pytest.raises(ConfigurationError, match="the environment's proxy must be the URL") as caught:
+        AsyncClient("sk-x")
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("timeout", [0, -1, math.inf, math.nan, 10**400, "30", True])
 def test_a_timeout_that_is_none(timeout: Any) -> None:
     """A timeout is a positive number of seconds."""
     with pytest.raises(ConfigurationError, match="timeout"):
@@ -136,6 +152,7 @@ def test_a_policy_without_an_end() -> None:
         ({"HTTP_PROXY": "http://proxy:3128"}, "https://gateway.apimall.ai", None),
         ({"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "apimall.ai"}, "https://gateway.apimall.ai", None),
         ({"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "*"}, "https://gateway.apimall.ai", None),
+        ({"HTTPS_PROXY": "proxy:3128"}, "https://gateway.apimall.ai", "http://proxy:3128"),
         ({"HTTP_PROXY": "http://proxy:3128"}, "http://127.0.0.1:8080", None),
     ],
 )
@@ -145,4 +162,6 @@ def test_the_environments_proxy(
     """HTTPS_PROXY and NO_PROXY count; this machine is never reached through a proxy."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert find_proxy(URL(url)) == proxy
+    found = find_proxy(URL(url), None, from_environment=True)
+    assert found == (URL(proxy) if proxy else None)
+    assert find_proxy(URL(url), None, from_environment=False) is None

@@ -244,6 +244,18 @@ def test_pages_in_a_circle() -> None:
     assert (tasks, requests) == (150, 16)
 
 
+@pytest.mark.parametrize("walk", [Walk(limit=20), Walk(exact=True), Walk(limit=20, read_ahead=4)])
+def test_an_echo_that_is_too_large(walk: Walk) -> None:
+    """A gateway that always echoes its largest limit does not end a walk early."""
+    history = tuple(make_task(number) for number in range(300))
+
+    def answer(page: int, limit: int) -> HistoryPage:
+        return attrs.evolve(window_of(history, page, limit), limit=50)
+
+    pages = asyncio.run(collect(answer, walk))
+    assert tuple(task for page in pages for task in page.items) == history
+
+
 @pytest.mark.parametrize("walk", WALKS[1:])
 def test_one_task_twice_on_a_page(walk: Walk) -> None:
     """The plain walk drops the second, the exact walk does not trust such a page."""
