@@ -5,6 +5,11 @@ from enum import StrEnum
 
 import attrs
 
+from apimall_async._html import page_table, task_card
+
+
+_MAX_PLAIN = 40  # characters of one text in a repr
+
 
 class TaskStatus(StrEnum):
     """The statuses known today. The gateway may add others, so ImageTask.status is a plain str.
@@ -40,6 +45,16 @@ class ImageTask:
     completed_at: datetime | None = None
     """Always aware; None while the task runs."""
 
+    def __repr__(self) -> str:
+        # A line, because a list of tasks shows one for each.
+        return (
+            f"<{type(self).__name__} {_plain(self.task_id)} {_plain(self.status)} {_plain(self.model)} "
+            f"{self.created_at.isoformat(' ', 'seconds')}>"
+        )
+
+    def _repr_html_(self) -> str:
+        return task_card(self)
+
 
 @attrs.frozen
 class HistoryPage:
@@ -53,3 +68,18 @@ class HistoryPage:
     """Tasks a page holds at most, as the gateway echoes it; it may be less than was asked for."""
     request_id: str
     """What the vendor's support asks for."""
+
+    def __repr__(self) -> str:
+        count = len(self.items)
+        shown = f"{count} task{'s' * (count != 1)}"
+        if self.items:
+            shown += f", {_plain(self.items[0].task_id)} to {_plain(self.items[-1].task_id)}"
+        return f"<{type(self).__name__} page={self.page} limit={self.limit}: {shown}>"
+
+    def _repr_html_(self) -> str:
+        return page_table(self.page, self.items)
+
+
+def _plain(text: str) -> str:
+    """Spell text that may be anything, so that it is short and cannot steer a terminal."""
+    return repr(text[:_MAX_PLAIN])[1:-1]
