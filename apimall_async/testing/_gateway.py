@@ -95,7 +95,8 @@ class LocalGateway:
         self._script: deque[Fault] = deque()
         self._rules: list[Rule] = []
         self._request_id = RequestIds(seed)
-        self._runner: web.ServerRunner | None = None
+        self._listener: asyncio.Server | None = None
+        self._handler: web.Server | None = None
         self._busy: set[asyncio.Task[None]] = set()
 
     # --- life ----------------------------------------------------------------------------------
@@ -107,31 +108,25 @@ class LocalGateway:
             OSError: the port is taken.
 
         """
-        if self._runner:
+        if self._listener:
             return
-        server = web.Server(self._handle, handler_cancellation=True, access_log=None)
-        runner = web.ServerRunner(server, shutdown_timeout=0.1)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, self._host, self._port, backlog=_BACKLOG).start()
-        except OSError:
-            await runner.cleanup()
-            raise
-        self._runner = runner
-        self._settle(runner.addresses[0][1])
+        handler = web.Server(self._handle, handler_cancellation=True, access_log=None)
+        loop = asyncio.get_running_loop()
+        self._listener = await loop.create_server(handler, self._host, self._port, backlog=_BACKLOG)
+        self._handler = handler
+        self._settle(self._listener.sockets[0].getsockname()[1])
 
     async def close(self) -> None:
         """Stop listening, and cut what is being answered. Does nothing if it is closed."""
-        runner, self._runner = self._runner, None
-        if not runner:
+        listener, self._listener = self._listener, None
+        if not (listener and self._handler):
             return
-        for site in tuple(runner.sites):
-            await site.stop()
+        await _stop_accepting(listener)
         if busy := tuple(self._busy):
             for task in busy:
                 task.cancel()
             await asyncio.wait(busy)
-        await runner.cleanup()
+        await self._handler.shutdown(0.1)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -329,6 +324,20 @@ class LocalGateway:
         self._own_hosts = {f"{name}:{port}" for name in names} | set(self._proxies)
         for history in self.accounts.values():
             history.set_origin(self.url)
+
+
+async def _stop_accepting(listener: asyncio.Server) -> None:
+    """Close the listening socket, but not under a connection that is just being accepted.
+
+    asyncio gives such a connection to the closed listener, fails, and leaves its socket behind.
+    """
+    loop = asyncio.get_running_loop()
+    with contextlib.suppress(NotImplementedError):  # Windows accepts in another way
+        for listening in listener.sockets:
+            loop.remove_reader(listening)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    listener.close()
 
 
 def _make(tasks: int | Iterable[ImageTask], seed: int) -> Iterable[ImageTask]:
