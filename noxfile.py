@@ -31,7 +31,7 @@ def group(name: str) -> list[str]:
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """Test the built wheel, on every supported Python that is found; on the oldest, ask for every branch."""
-    session.install(".[cli,parquet]", *group("tests"))
+    session.install(".[cli]", *group("tests"))
     pytest = ["pytest", "-m", "not browser", *session.posargs]
     if session.python != OLDEST or session.posargs:
         session.run(*pytest, env=ENV)
@@ -57,10 +57,10 @@ def lowest(session: nox.Session, backoff: str) -> None:
     """Test with the oldest dependencies allowed, and with either release of backoff."""
     pins = f"{session.create_tmp()}/lowest.txt"
     resolve = ["uv", "pip", "compile", "--quiet", "--python-version", OLDEST]
-    lowest_direct = ["--resolution", "lowest-direct", "--extra", "cli", "--extra", "parquet", "--no-header"]
+    lowest_direct = ["--resolution", "lowest-direct", "--extra", "cli", "--no-header"]
     session.install("uv")
     session.run(*resolve, *lowest_direct, "pyproject.toml", "--output-file", pins)
-    session.install("-r", pins, ".[cli,parquet]", *group("tests"))
+    session.install("-r", pins, ".[cli]", *group("tests"))
     if backoff != "backoff":
         session.run("uv", "pip", "uninstall", "--quiet", "backoff")
         session.install(f"{backoff}==3.0.0")
@@ -79,7 +79,7 @@ def lint(session: nox.Session) -> None:
 @nox.session(python=OLDEST)
 def types(session: nox.Session) -> None:
     """Check the types of the package, and those that its users see."""
-    session.install(".[cli,parquet]", *group("types"))
+    session.install(".[cli]", *group("types"))
     session.run("mypy", "apimall_async", "tests/typing")
     session.run("pyright")
 
@@ -87,7 +87,7 @@ def types(session: nox.Session) -> None:
 @nox.session(python=OLDEST)
 def docs(session: nox.Session) -> None:
     """Build the documentation into docs/_build/html, and run every program and snippet in it."""
-    session.install(".[cli,parquet]", *group("docs"))
+    session.install(".[cli]", *group("docs"))
     shutil.rmtree("docs/_build", ignore_errors=True)
     session.run("sphinx-build", "-W", "--keep-going", "-n", "-q", "-b", "html", "docs", "docs/_build/html")
     session.run("pytest", "tests/test_docs.py", "tests/test_notebook.py", *session.posargs, env=ENV)

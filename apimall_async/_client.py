@@ -3,8 +3,10 @@
 import logging
 import sys
 import time
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
+from os import PathLike
+from pathlib import Path
 from typing import Any, Never, Self, cast
 
 import aiohttp
@@ -13,11 +15,18 @@ import backoff
 from multidict import CIMultiDict
 from yarl import URL
 
-from apimall_async._errors import APIError
+from apimall_async._errors import APIError, ClientClosedError
 from apimall_async._guard import Guard, RetryPolicy
+from apimall_async._images import Limits, download
 from apimall_async._models import HistoryPage, ImageTask
 from apimall_async._protocol import MAX_LIMIT, Headers, read_page
-from apimall_async._settings import find_api_key, find_history_url, find_proxy, make_timeout
+from apimall_async._settings import (
+    find_api_key,
+    find_history_url,
+    find_proxy,
+    is_loopback,
+    make_timeout,
+)
 from apimall_async._transport import Answer, Transport
 from apimall_async._version import __version__
 from apimall_async._walk import Tally, Walk, check_whole, walk_pages
@@ -200,6 +209,47 @@ class AsyncClient:
             return self._try(self, page, limit, _Call(tally, self._guard.deadline()))
 
         return walk_pages(fetch, walk, tally)
+
+    async def download(
+        self,
+        task: ImageTask,
+        directory: str | PathLike[str],
+        *,
+        max_bytes: int = 64 * 2**20,
+        timeout: float = 300.0,  # noqa: ASYNC109 - as everywhere in this class
+        on_bytes: Callable[[int], object] | None = None,
+    ) -> Path:
+        """Download a task's image into ``directory``, and return its path; at once if it is there.
+
+        The file is named by the task's id and, for the suffix, by what it holds. It has its name only
+        once it is whole. An image that broke off is continued by the next call where its host allows it.
+        Up to 16 of them are under way at a time. Its host is never told the key, and has to be on the
+        internet, unless the gateway is on this machine.
+
+        Args:
+            task: one with an ``image_url``.
+            directory: made if it is not there.
+            max_bytes: of the image; a larger one is refused.
+            timeout: seconds for the image.
+            on_bytes: called with the number of bytes each time that some have come.
+
+        Raises:
+            ValueError: the task has no ``image_url``, or a limit is none.
+            APIStatusError: the image's host answered with an error status.
+            APIConnectionError: it could not be reached, or broke off. Nothing is tried again.
+            APIResponseValidationError: the URL, the address, or what came is not acceptable.
+            ClientClosedError: the client has been closed.
+            OSError: the file cannot be written.
+
+        """
+        if self.closed:
+            raise ClientClosedError("the client is closed: make another")
+        limits = Limits(max_bytes, timeout)
+        try:
+            return await download(task, Path(directory), limits, on_bytes, anywhere=is_loopback(self._url))
+        except APIError as error:
+            self._cut_key(error)
+            raise
 
     async def _attempt(self, page: int, limit: int, call: _Call) -> HistoryPage:
         """Send one request, once, when the guard lets it."""

@@ -1,6 +1,7 @@
-"""The one hierarchy of errors. Nothing outside it leaves the client, except ValueError for bad arguments.
+"""The one hierarchy of errors.
 
-Every error can be pickled, and none holds the API key.
+Nothing outside it leaves the client, except ValueError for bad arguments, and the disk's own OSError from
+``download``. Every error can be pickled, and none holds the API key.
 """
 
 import copyreg

@@ -34,9 +34,12 @@ python_maximum_signature_line_length = 88
 # is built; their names, and those of type variables, are left alone.
 nitpicky = True
 nitpick_ignore_regex = [
-    (r"py:.*", r"(aiohttp|asyncio|collections|contextlib|datetime|enum|typing|yarl|web)\..*"),
+    (r"py:.*", r"(aiohttp|asyncio|collections|contextlib|datetime|enum|os|pathlib|typing|yarl|web)\..*"),
     (r"py:.*", r"apimall_async\.testing\._contract\.Answer"),  # how a Fault is delivered is its own affair
-    (r"py:.*", r"(Any|AsyncGenerator|Awaitable|Callable|Collection|Generator|Iterable|Mapping|Self|URL)"),
+    (
+        r"py:.*",
+        r"(Any|AsyncGenerator|Awaitable|Callable|Collection|Generator|Iterable|Mapping|Path|PathLike|Self|URL)",
+    ),
 ]
 
 html_theme = "furo"

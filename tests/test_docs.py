@@ -2,7 +2,7 @@
 
 A Python snippet runs by itself, with top-level ``await``, and with an open ``client``. The test functions
 it defines are called. What it prints is what the ``text`` block right below it says, if there is one.
-Of the shell snippets the lines that begin with ``apimall history`` run.
+Of the shell snippets the lines run that begin with ``apimall`` and history, export or download.
 """
 
 import ast
@@ -123,7 +123,7 @@ def test_the_commands_of_a_shell_snippet_run(snippet: Snippet, gateway: LocalGat
     """Each ends with 0, in an empty directory."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     for line in snippet.code.splitlines():
-        if line.startswith("apimall history"):
+        if line.startswith(("apimall history", "apimall export", "apimall download")):
             # The very line: a reader's shell would expand and redirect it, too.
             environment = os.environ | {"PATH": path, "APIMALL_BASE_URL": gateway.url}
             subprocess.run(line, shell=True, check=True, cwd=tmp_path, env=environment, timeout=60)

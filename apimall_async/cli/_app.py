@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from apimall_async import ApimallError, __version__
+from apimall_async.cli._download import download
+from apimall_async.cli._export import export
 from apimall_async.cli._failures import Ending, complain, ending_of
 from apimall_async.cli._gateway import gateway
 from apimall_async.cli._history import history
@@ -68,6 +70,8 @@ def apimall() -> None:
 
 
 apimall.add_command(history)
+apimall.add_command(export)
+apimall.add_command(download)
 apimall.add_command(gateway)
 apimall.add_command(ui)
 

@@ -73,7 +73,7 @@ def ending_of(error: Exception) -> Ending:
 
 def complain(error: Exception) -> None:
     """Say on stderr what went wrong, and on a second line what to do about it, if that is known."""
-    for line in filter(None, (_describe(error), _advise(error))):
+    for line in filter(None, (describe(error), _advise(error))):
         click.echo(f"apimall: {clean_line(line)}", err=True)
 
 
@@ -81,7 +81,8 @@ def _look_up(error: Exception) -> tuple[Ending, str]:
     return next((found for kind, found in _KINDS.items() if isinstance(error, kind)), _OTHER)
 
 
-def _describe(error: Exception) -> str:
+def describe(error: Exception) -> str:
+    """Say in a line, not yet a clean one, what went wrong."""
     if isinstance(error, OSError):
         return os.strerror(error.errno) if error.errno else str(error)
     facts = [

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from datetime import datetime
+from pathlib import Path
 from typing import assert_type
 
 import aiohttp
@@ -199,3 +200,9 @@ async def show_the_history(client: AsyncClient) -> None:
         assert_type(url, str)
     async with demo_gateway(100) as gateway:
         assert_type(gateway, LocalGateway)
+
+
+async def keep_the_images(client: AsyncClient, task: ImageTask, directory: Path) -> None:
+    """Download to wherever a path can name, and hear of the bytes."""
+    assert_type(await client.download(task, directory), Path)
+    await client.download(task, "images", max_bytes=2**20, timeout=5.0, on_bytes=print)
