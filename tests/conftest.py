@@ -1,5 +1,6 @@
 """What the tests share: a running gateway, and no environment of the developer's own."""
 
+import signal
 from collections.abc import AsyncIterator
 
 import pytest
@@ -11,6 +12,10 @@ from apimall_async.testing import LocalGateway
 # Shared machines pause for longer than hypothesis would allow one example.
 settings.register_profile("apimall", deadline=None)
 settings.load_profile("apimall")
+
+# A shell's background job ignores Ctrl-C, and so would the processes that some tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -51,11 +51,11 @@ def walk_many(n: int, **changes: Any) -> list[Outcome]:
 
 def test_lively_histories_are_read_to_the_end() -> None:
     """Births and deletions all the while: most walks end well, and repair seams on the way."""
-    outcomes = walk_many(200)
+    outcomes = walk_many(100)
     for outcome in outcomes:
         outcome.check_exact()
-    assert sum(outcome.ended for outcome in outcomes) > 190
-    assert sum(outcome.tally.seams_repaired for outcome in outcomes) > 50
+    assert sum(outcome.ended for outcome in outcomes) > 95
+    assert sum(outcome.tally.seams_repaired for outcome in outcomes) > 25
 
 
 def test_the_simulation_sees_gaps(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,8 +74,8 @@ def test_the_simulation_sees_gaps(monkeypatch: pytest.MonkeyPatch) -> None:
     assert caught > 10
 
 
-@given(st.integers(0, 5_000), st.sampled_from([1, 5, 20, 50]))
-@settings(max_examples=60)
+@given(st.integers(0, 1_000), st.sampled_from([1, 5, 20, 50]))
+@settings(max_examples=40)
 def test_a_quiet_history_read_plainly(tasks: int, limit: int) -> None:
     """All tasks, in order, in tasks // limit + 1 requests."""
     outcome = simulate(Schedule(tasks=tasks, walk=Walk(limit=limit)))
@@ -84,7 +84,7 @@ def test_a_quiet_history_read_plainly(tasks: int, limit: int) -> None:
 
 
 @given(st.integers(0, 5_000))
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_a_quiet_history_read_exactly(tasks: int) -> None:
     """All tasks, in order, in at most 1.27 times the plain walk's requests, or one more if there are few."""
     outcome = simulate(Schedule(tasks=tasks, walk=Walk(exact=True)))
@@ -93,8 +93,8 @@ def test_a_quiet_history_read_exactly(tasks: int) -> None:
     assert outcome.requests <= (1.27 * plain if tasks >= 150 else plain + 1)
 
 
-@given(st.integers(0, 3_000), st.integers(1, 40))
-@settings(max_examples=60)
+@given(st.integers(0, 2_000), st.integers(1, 40))
+@settings(max_examples=40)
 def test_reading_ahead_asks_for_little_more(tasks: int, read_ahead: int) -> None:
     """Beyond the end of the history at most ``read_ahead`` requests are in vain, none for a single page."""
     exact = simulate(Schedule(tasks=tasks, walk=Walk(exact=True)))

@@ -30,18 +30,6 @@ class Source:
     timeout: int
     retry_for: int
 
-    def check(self) -> None:
-        """Complain, in the command's own words, about what is missing.
-
-        Raises:
-            click.UsageError: it is.
-
-        """
-        if self.demo and self.base_url:
-            raise click.UsageError("--demo brings a gateway of its own: leave out --base-url")
-        if not (self.demo or os.environ.get("APIMALL_API_KEY")):
-            raise click.UsageError("no API key: set APIMALL_API_KEY, or try --demo")
-
     @asynccontextmanager
     async def client(self) -> AsyncGenerator[AsyncClient]:
         """Open a client, and close it."""
@@ -58,8 +46,21 @@ class Source:
             yield client
 
 
+def check_source(*, demo: bool, base_url: str | None) -> None:
+    """Complain, in the command's own words, about what is missing.
+
+    Raises:
+        click.UsageError: it is.
+
+    """
+    if demo and base_url:
+        raise click.UsageError("--demo brings a gateway of its own: leave out --base-url")
+    if not (demo or os.environ.get("APIMALL_API_KEY")):
+        raise click.UsageError("no API key: set APIMALL_API_KEY, or try --demo")
+
+
 def source_options(command: Callable[..., T]) -> Callable[..., T]:
-    """Give a subcommand these options; it gets their values as ``source``, which is checked."""
+    """Give a subcommand these options; it gets their values, which are checked, as ``source``."""
 
     @click.option(
         "--demo",
@@ -91,8 +92,7 @@ def source_options(command: Callable[..., T]) -> Callable[..., T]:
     def with_source(
         *, demo: bool, base_url: str | None, timeout: int, retry_for: int, **options: object
     ) -> T:
-        source = Source(demo, base_url, timeout, retry_for)
-        source.check()
-        return command(source=source, **options)
+        check_source(demo=demo, base_url=base_url)
+        return command(source=Source(demo, base_url, timeout, retry_for), **options)
 
     return with_source

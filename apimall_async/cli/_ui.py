@@ -1,13 +1,13 @@
 """``apimall ui``: the history as a page in the browser."""
 
 import asyncio
-import os
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import click
 
 from apimall_async import AsyncClient, RetryPolicy
+from apimall_async.cli._source import check_source
 from apimall_async.ui import demo_gateway, serve
 
 
@@ -39,10 +39,7 @@ def ui(*, port: int, demo: bool, base_url: str | None) -> None:
     The page is served on 127.0.0.1: it can be read by whoever uses this machine, and by no other. The
     API key stays in this process.
     """
-    if demo and base_url:
-        raise click.UsageError("--demo brings a gateway of its own: leave out --base-url")
-    if not (demo or os.environ.get("APIMALL_API_KEY")):
-        raise click.UsageError("no API key: set APIMALL_API_KEY, or try --demo")
+    check_source(demo=demo, base_url=base_url)
     asyncio.run(_serve(port, _demo_client() if demo else _client(base_url)))
 
 
