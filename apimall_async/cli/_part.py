@@ -30,7 +30,7 @@ _KNOWS = "SELECT count(*) FROM tasks WHERE task_id = ? AND place >= ?"
 _APPEND = "INSERT OR IGNORE INTO tasks (task_id, line) VALUES (?, ?)"
 _PREPEND = f"""
     INSERT OR IGNORE INTO tasks
-    SELECT coalesce(max(place), ?1 - {_ROOM}) + 1, ?2, ?3 FROM tasks WHERE place < ?1
+    SELECT coalesce(max(place), ? - {_ROOM}) + 1, ?, ? FROM tasks WHERE place < ?
 """  # noqa: S608 - a number of our own
 
 
@@ -75,7 +75,7 @@ class Part:
         """
         known = [number for number, task in enumerate(tasks) if self._knows(task, first)]
         born = tasks[: known[0]] if known else tasks
-        self._insert(_PREPEND, [(first, task.task_id, _line(task)) for task in born])
+        self._insert(_PREPEND, [(first, task.task_id, _line(task), first) for task in born])
         return bool(known)
 
     def from_known(self, tasks: Sequence[ImageTask]) -> list[ImageTask]:

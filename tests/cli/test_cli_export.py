@@ -465,6 +465,7 @@ def test_kill_9_in_mid_export_twice(spawn: Spawn, run: Run, gateway: LocalGatewa
         del gateway.requests[:]
         process = spawn("export", "tasks.jsonl", "--read-ahead", "2", *options)
         while len(gateway.requests) < requests:
+            assert process.poll() is None, "it ended by itself"
             time.sleep(0.001)
         process.kill()
         assert process.wait(timeout=10) == -signal.SIGKILL
@@ -495,6 +496,7 @@ def test_an_interrupt_says_how_to_go_on(spawn: Spawn, gateway: LocalGateway) -> 
     gateway.fault(Fault(), Fault.stall())
     process = spawn("export", "tasks.jsonl", "--read-ahead", "0")
     while len(gateway.requests) < 2:
+        assert process.poll() is None, "it ended by itself"
         time.sleep(0.001)
     process.send_signal(signal.SIGINT)
     words = process.communicate(timeout=10)[1]
