@@ -192,10 +192,13 @@ def test_four_processes_share_a_limit(seed: int) -> None:
     seed=st.integers(0, 2**32),
 )
 def test_any_bucket(rate: float, burst: int, retry_after: float | None, seed: int) -> None:
-    """Whatever the limit, a fair part of it is used, and nothing starts while the gateway is closed."""
+    """Whatever the limit, a fair part of it is used, and nothing starts while the gateway is closed.
+
+    Less where a bucket of one token sends away for the time of six: each 429 costs what six requests would.
+    """
     result = run(Bucket(rate, burst, retry_after), seconds=60, seed=seed)
     assert result.clients[0].answered >= burst
-    assert efficiency(result, rate) > 0.3
+    assert efficiency(result, rate) > (0.4 if retry_after is None else 0.1)
     assert not result.clients[0].broken
 
 
