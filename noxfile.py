@@ -3,6 +3,8 @@
 import os
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import nox
 
@@ -13,10 +15,12 @@ nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.download_python = "never"
 nox.options.error_on_missing_interpreters = False  # nor where CI is set: test those that are there
 
-PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
+PYTHONS = ["3.11", "3.12", "3.13"]  # the supported ones; docs/releases.md has the policy
+COMING = ["3.14"]  # tested where it is found; supported once it passes
 OLDEST = PYTHONS[0]
 PROJECT = nox.project.load_toml("pyproject.toml")
 ENV = {"PYTHONSAFEPATH": "1"}  # test what is installed, not the checkout
+HERE = "not browser and not outside"  # what needs Python alone
 
 if pyenv := shutil.which("pyenv"):  # its python3.x run only if their versions are selected
     versions = subprocess.check_output([pyenv, "versions", "--bare"], text=True).split()
@@ -28,12 +32,27 @@ def group(name: str) -> list[str]:
     return nox.project.dependency_groups(PROJECT, name)
 
 
-@nox.session(python=PYTHONS)
+def continue_backoff(session: nox.Session, *continuation: str) -> None:
+    """Put backoff's continuation in its place: both are imported by the same name."""
+    session.install("uv")
+    session.run("uv", "pip", "uninstall", "--quiet", "backoff")
+    session.install(*continuation)
+
+
+def build(session: nox.Session) -> tuple[Path, Path]:
+    """Build the sdist, and from it the wheel, into dist/."""
+    shutil.rmtree("dist", ignore_errors=True)
+    session.run("uv", "build", "--quiet")
+    (sdist,), (wheel,) = Path("dist").glob("*.tar.gz"), Path("dist").glob("*.whl")
+    return sdist.resolve(), wheel.resolve()
+
+
+@nox.session(python=[*PYTHONS, *COMING])
 def tests(session: nox.Session) -> None:
     """Test the built wheel, on every supported Python that is found; on the oldest, ask for every branch."""
     session.install(".[cli]", *group("tests"))
-    pytest = ["pytest", "-m", "not browser", *session.posargs]
-    if session.python != OLDEST or session.posargs:
+    pytest = ["pytest", "-m", HERE, *session.posargs]
+    if session.python != OLDEST or session.posargs or sys.platform != "linux":  # systems have own branches
         session.run(*pytest, env=ENV)
         return
     session.run("coverage", "erase")
@@ -52,28 +71,99 @@ def browser(session: nox.Session) -> None:
 
 
 @nox.session(python=OLDEST)
+def outside(session: nox.Session) -> None:
+    """Test against programs that nobody here wrote: nginx, haproxy, Prism (from npm), schemathesis."""
+    for program, package in {"nginx": "nginx-light", "haproxy": "haproxy"}.items():
+        if not shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin"):
+            session.error(f"{program} not found: apt-get install {package}")
+    session.install(".[cli]", *group("outside"))
+    session.run("pytest", "-m", "outside", "tests/outside", *session.posargs, env=ENV)
+
+
+@nox.session(python=OLDEST, tags=["environments"])
 @nox.parametrize("backoff", ["backoff", "python-backoff"])
 def lowest(session: nox.Session, backoff: str) -> None:
     """Test with the oldest dependencies allowed, and with either release of backoff."""
     pins = f"{session.create_tmp()}/lowest.txt"
     resolve = ["uv", "pip", "compile", "--quiet", "--python-version", OLDEST]
-    lowest_direct = ["--resolution", "lowest-direct", "--extra", "cli", "--no-header"]
+    lowest_direct = ["--resolution", "lowest-direct", "--all-extras", "--no-header"]
     session.install("uv")
     session.run(*resolve, *lowest_direct, "pyproject.toml", "--output-file", pins)
-    session.install("-r", pins, ".[cli]", *group("tests"))
+    session.install("-r", pins, ".[cli,parquet]", *group("tests"))
     if backoff != "backoff":
-        session.run("uv", "pip", "uninstall", "--quiet", "backoff")
-        session.install(f"{backoff}==3.0.0")
-    session.run("pytest", "-m", "not browser", *session.posargs, env=ENV)
+        continue_backoff(session, f"{backoff}==3.0.0")
+    session.run("pytest", "-m", HERE, *session.posargs, env=ENV)
+
+
+@nox.session(python=[*PYTHONS, *COMING], tags=["environments"])
+def newest(session: nox.Session) -> None:
+    """Test with the newest dependencies, releases to come among them, and with backoff's continuation."""
+    session.install("--pre", "--upgrade", ".[cli,parquet]", *group("tests"))
+    continue_backoff(session, "--pre", "python-backoff")
+    session.run("pytest", "-m", HERE, *session.posargs, env=ENV)
+
+
+@nox.session(python=OLDEST, tags=["environments"])
+def uvloop(session: nox.Session) -> None:
+    """Test on uvloop's event loop."""
+    session.install(".[cli]", "uvloop", *group("tests"))
+    session.run("pytest", "-m", HERE, *session.posargs, env=ENV | {"APIMALL_TEST_LOOP": "uvloop"})
+
+
+@nox.session(python=OLDEST, tags=["environments"])
+def bare(session: nox.Session) -> None:
+    """Test the library without its extras, and that the command then says what to install."""
+    session.install(".", *group("core"))
+    for command in ["apimall"], ["python", "-m", "apimall_async"]:
+        said = session.run(*command, success_codes=[2], silent=True, env=ENV)
+        if "pip install 'apimall-async[cli]'" not in str(said):
+            session.error(f"{command} said {said!r}")
+    modules = ["ui/test_page_serving.py", "test_docs.py", "test_notebook.py", "test_threats.py"]
+    without = [f"--ignore=tests/{path}" for path in ["cli", "fuzz", "soak", *modules]]  # these need more
+    session.run("pytest", "-m", HERE, *without, *session.posargs, env=ENV)
+
+
+@nox.session(python=OLDEST, tags=["environments"])
+def sdist(session: nox.Session) -> None:
+    """Test as a packager does: the sdist unpacked outside of the checkout, its wheel installed."""
+    session.install("uv")
+    archive, wheel = build(session)
+    session.install(f"{wheel}[cli]", *group("tests"))
+    shutil.unpack_archive(archive, session.create_tmp(), filter="data")
+    session.chdir(Path(session.create_tmp()) / archive.name.removesuffix(".tar.gz"))
+    session.run("pytest", "-m", HERE, *session.posargs, env=ENV)
+
+
+@nox.session(name="release-check", python=OLDEST)
+def release_check(session: nox.Session) -> None:
+    """Build what would be published, and check it: ``-- v1.2.3`` also asks for what this tag promises."""
+    session.install(*group("release"))
+    if Path(".git").exists():  # it compares the sdist with what is committed
+        session.run("check-sdist", "--installer", "uv")
+    archive, wheel = build(session)
+    session.run("twine", "check", "--strict", str(archive), str(wheel))
+    session.run("check-wheel-contents", "--package", "apimall_async", str(wheel))
+    session.install(str(wheel))
+    built = {"APIMALL_DIST": "dist", "APIMALL_TAG": "".join(session.posargs)}
+    session.run("pytest", "tests/test_built.py", env=ENV | built)
+    # As a stranger gets it: in environments that hold nothing else.
+    alone = ["uv", "run", "--isolated", "--no-project", "--python", f"{session.bin}/python", "--with"]
+    session.run(*alone, str(wheel), "python", "-c", "import apimall_async.testing, apimall_async.ui", env=ENV)
+    session.run(*alone, f"{wheel}[cli]", "apimall", "--version", env=ENV)
+    session.run(*alone, f"{wheel}[cli]", "apimall", "history", "--demo", "--max-items", "3", env=ENV)
 
 
 @nox.session(python=OLDEST)
 def lint(session: nox.Session) -> None:
-    """Check style and metadata. ``nox -s lint -- --fix`` mends what can be mended."""
+    """Check style, metadata and workflows. ``nox -s lint -- --fix`` mends what can be mended."""
     session.install(*group("lint"))
     session.run("ruff", "check", *session.posargs)
     session.run("ruff", "format", *([] if session.posargs else ["--check"]))
     session.run("validate-pyproject", "pyproject.toml")
+    session.run("zizmor", "--offline", "--quiet", ".github")
+    for schema, files in {"github-workflows": ".github/workflows", "dependabot": ".github"}.items():
+        found = map(str, Path(files).glob("*.yml"))
+        session.run("check-jsonschema", "--quiet", "--builtin-schema", f"vendor.{schema}", *found)
 
 
 @nox.session(python=OLDEST)
@@ -90,7 +180,22 @@ def docs(session: nox.Session) -> None:
     session.install(".[cli]", *group("docs"))
     shutil.rmtree("docs/_build", ignore_errors=True)
     session.run("sphinx-build", "-W", "--keep-going", "-n", "-q", "-b", "html", "docs", "docs/_build/html")
-    session.run("pytest", "tests/test_docs.py", "tests/test_notebook.py", *session.posargs, env=ENV)
+    programs = ["tests/test_docs.py", "tests/test_notebook.py", "tests/test_many_accounts_example.py"]
+    session.run("pytest", *programs, *session.posargs, env=ENV)
+
+
+@nox.session(python=OLDEST)
+def fuzz(session: nox.Session) -> None:
+    """Feed the protocol core what a coverage-guided fuzzer invents: ``nox -s fuzz -- --help``."""
+    session.install(".[cli]", "-r", "tests/fuzz/requirements.txt")
+    session.run("python", "tests/fuzz", *session.posargs)
+
+
+@nox.session(python=OLDEST)
+def soak(session: nox.Session) -> None:
+    """Walk for long, under faults, births, deletions and cancellations: ``nox -s soak -- --help``."""
+    session.install(".[cli]", "-r", "tests/soak/requirements.txt")
+    session.run("python", "tests/soak", *session.posargs)
 
 
 @nox.session(python=OLDEST)

@@ -1,13 +1,13 @@
 """AsyncClient: owns or borrows a session, sends requests, exposes the walks."""
 
 import logging
+import re
 import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import aclosing
 from os import PathLike
 from pathlib import Path
-from typing import Any, Never, Self, cast
+from typing import Any, Never, Self, TypeVar, cast
 
 import aiohttp
 import attrs
@@ -29,7 +29,7 @@ from apimall_async._settings import (
 )
 from apimall_async._transport import Answer, Transport
 from apimall_async._version import __version__
-from apimall_async._walk import Tally, Walk, check_whole, walk_pages
+from apimall_async._walk import Fetch, Tally, Walk, check_whole, walk_pages, walk_tasks
 
 
 _DEFAULT_RETRY = RetryPolicy()
@@ -39,6 +39,9 @@ _USER_AGENT = (
 )
 
 _HIDDEN = b"[API key]"
+_ESCAPE = re.compile(rb"\\(?:u00(?!22|5[cC])([2-7][0-9a-fA-F])|.)", re.DOTALL)  # JSON's, of printable ASCII
+
+_T = TypeVar("_T")
 
 _logger = logging.getLogger("apimall_async")
 
@@ -180,14 +183,7 @@ class AsyncClient:
             ClientClosedError: the client, or the session lent to it, has been closed.
 
         """
-        pages = self.iter_history_pages(
-            limit=limit,
-            start_page=start_page,
-            max_items=max_items,
-            read_ahead=read_ahead,
-            exact=exact,
-        )
-        return _tasks(pages)
+        return self._iterate(walk_tasks, Walk(limit, start_page, max_items, read_ahead, exact))
 
     def iter_history_pages(
         self,
@@ -202,13 +198,7 @@ class AsyncClient:
 
         A page holds the tasks that were not yielded before; one without any is not yielded.
         """
-        walk = Walk(limit, start_page, max_items, read_ahead, exact)
-        tally = Tally()
-
-        def fetch(page: int, limit: int) -> Coroutine[Any, Any, HistoryPage]:
-            return self._try(self, page, limit, _Call(tally, self._guard.deadline()))
-
-        return walk_pages(fetch, walk, tally)
+        return self._iterate(walk_pages, Walk(limit, start_page, max_items, read_ahead, exact))
 
     async def download(
         self,
@@ -251,6 +241,16 @@ class AsyncClient:
             self._cut_key(error)
             raise
 
+    def _iterate(
+        self, walk: Callable[[Fetch, Walk, Tally], AsyncGenerator[_T]], what: Walk
+    ) -> AsyncGenerator[_T]:
+        tally = Tally()
+
+        def fetch(page: int, limit: int) -> Coroutine[Any, Any, HistoryPage]:
+            return self._try(self, page, limit, _Call(tally, self._guard.deadline()))
+
+        return walk(fetch, what, tally)
+
     async def _attempt(self, page: int, limit: int, call: _Call) -> HistoryPage:
         """Send one request, once, when the guard lets it."""
         url = URL(f"{self._url}?page={page}&limit={limit}", encoded=True)
@@ -278,13 +278,22 @@ class AsyncClient:
             await guard.admit(call.deadline)
             if answer := await self._transport.get(url, start, note):
                 call.tally.waited += cast("float", started) - asked
-                # A proxy, or a hostile gateway, may echo the key: nothing that is made of the answer has it.
-                return answer._replace(body=answer.body.replace(self._key.encode(), _HIDDEN))
+                return answer._replace(body=_without(self._key.encode(), answer.body))
 
     def _cut_key(self, error: APIError) -> None:
         """Cut the key out of what aiohttp quotes of an answer."""
         error.message = error.message.replace(self._key, _HIDDEN.decode())
         error.args = (error.message,)
+
+
+def _without(key: bytes, body: bytes) -> bytes:
+    """Cut the key out of an answer: a proxy, or a hostile gateway, may echo it, also spelled with escapes."""
+    body = body.replace(key, _HIDDEN)
+    if b"\\u00" in body:
+        plain = _ESCAPE.sub(lambda match: bytes.fromhex(match[1].decode()) if match[1] else match[0], body)
+        if key in plain:
+            return plain.replace(key, _HIDDEN)
+    return body
 
 
 def _is_final(error: Exception) -> bool:
@@ -297,10 +306,3 @@ def _note_retry(details: Any) -> None:
     tally.waited += details["wait"]
     when = f"in {details['wait']:.2f} seconds" if details["wait"] else "when the guard lets it"
     _logger.info("trying again %s after: %s", when, details["exception"])
-
-
-async def _tasks(pages: AsyncGenerator[HistoryPage]) -> AsyncGenerator[ImageTask]:
-    async with aclosing(pages):
-        async for page in pages:
-            for task in page.items:
-                yield task

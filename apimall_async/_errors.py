@@ -24,6 +24,16 @@ class ClientClosedError(ApimallError):
     """The client, or the session lent to it, has been closed."""
 
 
+def _printable(text: str) -> str:
+    """Make one line of a stranger's words, which can neither steer a terminal nor forge a line of a log."""
+    if text.isprintable():
+        return text
+    line = " ".join(text.split())
+    return "".join(
+        [character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line]
+    )
+
+
 class APIError(ApimallError):
     """A request failed, or the gateway answered ``success: false``.
 
@@ -32,6 +42,7 @@ class APIError(ApimallError):
         code: the gateway's error code, such as ``"unauthorized"``, or None.
         request_id: what the vendor's support asks for, or None where none was sent.
         retryable: whether the same request may succeed later; the client has tried that already.
+        hint: what to do about it, as the text of the error ends.
 
     """
 
@@ -39,10 +50,10 @@ class APIError(ApimallError):
     retryable = False
 
     def __init__(self, message: str, *, code: str | None = None, request_id: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.code = code
-        self.request_id = request_id
+        self.message = _printable(message)
+        self.code = code and _printable(code)
+        self.request_id = request_id and _printable(request_id)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         """Say what failed, what to do, and what to quote to support."""

@@ -260,7 +260,7 @@ class _Part:
         path, _ = _part_paths(stem)
         path.parent.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
-            file = stack.enter_context(path.open("a+b"))
+            file = stack.enter_context(open(path, "a+b", opener=_open_no_link))
             if not (_lock(file) and _is_at(file, path)):
                 return None
             stack.pop_all()
@@ -285,7 +285,8 @@ class _Part:
         self._tag.unlink(missing_ok=True)
         self._file.truncate(0)
         if _STRONG.fullmatch(validator):
-            self._tag.write_text(validator, "ascii")
+            with self._tag.open("x", encoding="ascii") as tag:
+                tag.write(validator)
 
     def cut(self, size: int) -> None:
         """Keep so many bytes."""
@@ -321,6 +322,11 @@ class _Part:
 
 def _part_paths(stem: Path) -> tuple[Path, Path]:
     return stem.with_suffix(".part"), stem.with_suffix(".etag")
+
+
+def _open_no_link(path: str, flags: int) -> int:
+    """Open a file, but no link that somebody has put in its place, to have another file overwritten."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def _lock(file: BinaryIO) -> bool:

@@ -2,8 +2,10 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 
 import attrs
+import msgspec
 
 from apimall_async._html import page_table, task_card
 
@@ -23,7 +25,12 @@ class TaskStatus(StrEnum):
     FAILED = "failed"
 
 
-@attrs.frozen(weakref_slot=False)  # so that _protocol can lay out a draft alike
+# What msgspec checks as it reads; type checkers see the plain types.
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]  # more fits into no table or file
+
+
+@attrs.frozen
 class ImageTask:
     """One image generation, as *List Image History* tells it (contract: ``data.items[]``)."""
 
@@ -32,17 +39,17 @@ class ImageTask:
     model: str
     source: str
     """The provider family that fulfilled the task."""
-    created_at: datetime
+    created_at: Moment
     """Always aware."""
     status: str
     """One of TaskStatus, or a value newer than this library."""
-    credits_used: int
+    credits_used: Int64
     """Credits charged."""
     image_url: str | None = None
     """Where the result is hosted; None where there is none (yet)."""
-    credits_refunded: int | None = None
+    credits_refunded: Int64 | None = None
     """Credits given back, if any."""
-    completed_at: datetime | None = None
+    completed_at: Moment | None = None
     """Always aware; None while the task runs."""
 
     def __repr__(self) -> str:
@@ -82,4 +89,4 @@ class HistoryPage:
 
 def _plain(text: str) -> str:
     """Spell text that may be anything, so that it is short and cannot steer a terminal."""
-    return repr(text[:_MAX_PLAIN])[1:-1]
+    return repr(text[:_MAX_PLAIN])[1:-1][:_MAX_PLAIN]

@@ -23,6 +23,10 @@ from apimall_async._protocol import Headers
 
 _MAX_BODY = 2 * 2**20  # bytes of a page, unpacked; fifty tasks take some 20 000
 _MAX_ERROR_BODY = 64 * 2**10  # bytes of an error's body that are looked at
+_DISTRUST = (aiohttp.ClientConnectorCertificateError, aiohttp.ServerFingerprintMismatch)
+_DISTRUST_HINT = (
+    "check base_url and this machine's clock; for an authority of your own, lend a session that trusts it"
+)
 
 _places: WeakKeyDictionary[aiohttp.BaseConnector, AbstractAsyncContextManager[object]] = WeakKeyDictionary()
 
@@ -47,7 +51,15 @@ class Transport:
     ) -> None:
         self._borrowed = session
         self._headers = headers  # never a local variable: tools that report errors show those
-        self._timeout = timeout
+        # aiohttp's own timer swallows a cancellation that strikes while it runs out: asyncio's does not.
+        self._total = timeout.total or None
+        self._timeout = aiohttp.ClientTimeout(
+            None,
+            connect=timeout.connect,
+            sock_read=timeout.sock_read,
+            sock_connect=timeout.sock_connect,
+            ceil_threshold=timeout.ceil_threshold,
+        )
         self._proxy = proxy
         self._closed = False
         self._own: aiohttp.ClientSession | None = None
@@ -91,16 +103,19 @@ class Transport:
                 self.check_open()
                 if not start():
                     return None
-                async with session.get(
-                    url,
-                    headers=self._headers,
-                    timeout=self._timeout,
-                    proxy=self._proxy,
-                    allow_redirects=False,
-                    raise_for_status=False,
-                    auto_decompress=True,
-                    middlewares=middlewares,
-                ) as response:
+                async with (
+                    asyncio.timeout(self._total),
+                    session.get(
+                        url,
+                        headers=self._headers,
+                        timeout=self._timeout,
+                        proxy=self._proxy,
+                        allow_redirects=False,
+                        raise_for_status=False,
+                        auto_decompress=True,
+                        middlewares=middlewares,
+                    ) as response,
+                ):
                     note(response.status, response.headers)
                     return Answer(response.status, response.headers, await _read(response))
         except ApimallError:
@@ -127,14 +142,43 @@ class Transport:
         except ClientClosedError as closed:
             return closed
         if isinstance(error, TimeoutError):
-            limit = f"within {self._timeout.total} seconds" if self._timeout.total else "in time"
+            limit = f"within {self._total} seconds" if self._total else "in time"
             return APITimeoutError(f"no whole answer {limit}")
-        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        failure = APIConnectionError(text)
-        failure.retryable = isinstance(error, aiohttp.ClientError | OSError) and not isinstance(
-            error, aiohttp.ClientConnectorCertificateError | aiohttp.InvalidURL
-        )
+        failure = APIConnectionError(_described(error))
+        failure.retryable = _may_pass(error)
+        if isinstance(error, _DISTRUST):
+            failure.hint = _DISTRUST_HINT
         return failure
+
+
+def _described(error: Exception) -> str:
+    """Say what went wrong, better than aiohttp where that says nothing, or too much."""
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            reason = getattr(error.certificate_error, "verify_message", "") or error.certificate_error
+            return f"the certificate of {error.host}:{error.port} is not trusted: {reason}"
+        case aiohttp.ServerFingerprintMismatch():
+            return f"the certificate of {error.host}:{error.port} has another fingerprint"
+        case aiohttp.ClientConnectorError():
+            whom = "the proxy " if isinstance(error, aiohttp.ClientProxyConnectionError) else ""
+            reason = str(error.os_error) or type(error.os_error).__name__
+            return f"cannot connect to {whom}{error.host}:{error.port}: {reason}"
+        case aiohttp.ClientHttpProxyError():  # its own text has the proxy's URL, with user and password
+            return f"the proxy answered {error.status} {error.message[:100]}"
+        case aiohttp.ClientResponseError():  # no HTTP; its own text has the URL, too
+            return f"{type(error).__name__}: {error.status}, {error.message[:500]}"
+        case _:
+            return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether the same request may succeed later."""
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        status = error.status
+        return status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return isinstance(error, aiohttp.ClientError | OSError) and not isinstance(
+        error, (*_DISTRUST, aiohttp.InvalidURL)
+    )
 
 
 def _place(session: aiohttp.ClientSession) -> AbstractAsyncContextManager[object]:
@@ -180,18 +224,19 @@ async def _send_once(
 async def _read(response: aiohttp.ClientResponse) -> bytes:
     ok = response.status == HTTPStatus.OK
     bound = _MAX_BODY if ok else _MAX_ERROR_BODY
-    body = bytearray()
+    chunks: list[bytes] = []
+    size = 0
     try:
-        async for chunk in response.content.iter_any():
-            body += chunk
-            if len(body) > bound:
-                break
+        while size <= bound and (chunk := await response.content.readany()):
+            chunks.append(chunk)
+            size += len(chunk)
     except (aiohttp.ClientError, OSError):  # a cut error page is an error page all the same
         if ok:
             raise
-    if len(body) <= bound:
-        return bytes(body)
+    body = b"".join(chunks)
+    if size <= bound:
+        return body
     response.close()
     if ok:
         raise APIResponseValidationError(f"a page of more than {bound} bytes")
-    return bytes(body[:bound])
+    return body[:bound]

@@ -9,10 +9,10 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
-from contextlib import aclosing
 from itertools import count, pairwise
 from math import inf
-from typing import Any
+from operator import attrgetter
+from typing import Any, Self
 
 import attrs
 
@@ -27,6 +27,8 @@ Fetch = Callable[[int, int], Coroutine[Any, Any, HistoryPage]]
 _MEMORY = 10_000  # tasks at least, twice that at most, whose ids a walk remembers
 _PATIENCE = 5  # pages in a row that lead nowhere, before a walk gives up
 _SEARCH = 64  # windows in a row that prove nothing, before the exact walk gives up
+
+_task_id = attrgetter("task_id")
 
 _logger = logging.getLogger("apimall_async")
 
@@ -84,23 +86,51 @@ async def walk_pages(fetch: Fetch, walk: Walk, tally: Tally) -> AsyncGenerator[H
         PaginationError: the pages cannot be walked to an end, or hide what they skip.
 
     """
-    if walk.max_items == 0:
-        return
-    left = walk.max_items
-    exact = walk.exact or walk.read_ahead > 0
-    pages = ExactWalk(fetch, walk, tally).pages() if exact else _plain_pages(fetch, walk, tally)
-    try:
-        async with aclosing(pages):
-            async for page in pages:
-                if left is not None:
-                    page = _with_items(page, page.items[:left])  # noqa: PLW2901
-                    left -= len(page.items)
-                tally.tasks += len(page.items)
-                yield page
-                if left == 0:
-                    return
-    finally:
-        _logger.debug("walk ended: %s", tally)
+    async with _Steps(fetch, walk, tally) as steps:
+        while page := await steps.next():
+            yield page
+
+
+async def walk_tasks(fetch: Fetch, walk: Walk, tally: Tally) -> AsyncGenerator[ImageTask]:
+    """Yield the tasks of ``walk_pages``, one by one."""
+    async with _Steps(fetch, walk, tally) as steps:
+        while page := await steps.next():
+            for task in page.items:
+                yield task
+
+
+class _Steps:
+    """The walk itself, page by page.
+
+    No generator, though it is much like one: of generators within generators that were dropped unclosed,
+    the garbage collector may close all at once, which asyncio then reports as errors.
+    """
+
+    def __init__(self, fetch: Fetch, walk: Walk, tally: Tally) -> None:
+        exact = walk.exact or walk.read_ahead > 0
+        self._walk = ExactWalk(fetch, walk, tally) if exact else PlainWalk(fetch, walk, tally)
+        self._tally = tally
+        self._left = walk.max_items
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        try:
+            await self._walk.close()
+        finally:
+            _logger.debug("walk ended: %s", self._tally)
+
+    async def next(self) -> HistoryPage | None:
+        """Return the next page, or None after the last."""
+        page = None if self._left == 0 else await self._walk.next()
+        if page is None:
+            return None
+        if self._left is not None:
+            page = _with_items(page, page.items[: self._left])
+            self._left -= len(page.items)
+        self._tally.tasks += len(page.items)
+        return page
 
 
 def _with_items(page: HistoryPage, items: tuple[ImageTask, ...]) -> HistoryPage:
@@ -128,9 +158,11 @@ class _Memory:
 
     def fresh(self, tasks: tuple[ImageTask, ...]) -> tuple[ImageTask, ...]:
         """Those not handed out yet, each once."""
+        ids = set(map(_task_id, tasks))
+        new = self._recent.keys().isdisjoint(ids) and self._older.keys().isdisjoint(ids)
+        if new and len(ids) == len(tasks):
+            return tasks
         by_id = {task.task_id: task for task in tasks}
-        if self._recent.keys().isdisjoint(by_id) and self._older.keys().isdisjoint(by_id):
-            return tasks if len(by_id) == len(tasks) else tuple(by_id.values())
         return tuple([task for task in by_id.values() if not self.number(task)])
 
     def hand_out(self, fresh: Sequence[ImageTask], shown: Sequence[ImageTask]) -> None:
@@ -141,7 +173,7 @@ class _Memory:
         """
         if len(self._recent) >= _MEMORY:
             self._older, self._recent = self._recent, {}
-        self._recent.update(zip([task.task_id for task in fresh], self._numbers, strict=False))
+        self._recent.update(zip(map(_task_id, fresh), self._numbers, strict=False))
         number = self.number(shown[-1])
         if fresh:
             self._strikes = 0
@@ -159,27 +191,46 @@ def _check_echo(page: HistoryPage, asked: int) -> None:
         raise PaginationError(f"asked for page {asked}, got page {page.page}", request_id=page.request_id)
 
 
-async def _plain_pages(fetch: Fetch, walk: Walk, tally: Tally) -> AsyncGenerator[HistoryPage]:
-    """Read page after page upward, each only when it is needed, and yield what is new.
+class PlainWalk:
+    """Read page after page upward, each only when it is needed.
 
     A page is short, and the walk over, by the limit that the answer *echoes*, if that is less: a gateway
-    that caps 50 to 20 is not finished after page 1. No total is sent: n tasks take n // limit + 1 requests.
+    that caps 50 to 20 is not finished after page 1. A page of 20 begins elsewhere, so from there on 20 are
+    asked for, beginning with what was not read. No total is sent: n tasks take n // limit + 1 requests.
     """
-    memory = _Memory()
-    number, limit = walk.first_page()
-    while True:
-        page = await fetch(number, limit)
-        tally.pages += 1
-        _check_echo(page, number)
-        fresh = memory.fresh(page.items)
-        tally.duplicates += len(page.items) - len(fresh)
+
+    def __init__(self, fetch: Fetch, walk: Walk, tally: Tally) -> None:
+        self._fetch = fetch
+        self._tally = tally
+        self._memory = _Memory()
+        self._number, self._limit = walk.first_page()
+        self._read = 0  # the place in the history up to which pages were read
+        self._over = False
+
+    async def next(self) -> HistoryPage | None:
+        """Return the next page that shows something new, with that alone; None at the end."""
+        while not self._over:
+            page = await self._fetch(self._number, self._limit)
+            self._tally.pages += 1
+            _check_echo(page, self._number)
+            if fresh := self._take(page):
+                return _with_items(page, fresh)
+        return None
+
+    async def close(self) -> None:
+        """Do nothing: between two pages nothing is under way."""
+
+    def _take(self, page: HistoryPage) -> tuple[ImageTask, ...]:
+        """Take the new tasks of one page, and settle what to read next."""
+        fresh = self._memory.fresh(page.items)
+        self._tally.duplicates += len(page.items) - len(fresh)
         if page.items:
-            memory.hand_out(fresh, page.items)
-        if fresh:
-            yield _with_items(page, fresh)
-        if len(page.items) < min(page.limit, limit):
-            return
-        number += 1
+            self._memory.hand_out(fresh, page.items)
+        limit = self._limit = min(page.limit, self._limit)
+        self._over = len(page.items) < limit
+        begin, self._read = self._read, max(self._read, page.page * limit)
+        self._number = max(page.page, begin // limit) + 1
+        return fresh
 
 
 @attrs.frozen
@@ -212,6 +263,12 @@ def furthest_window(begin: int, limit: int) -> Window:
     return Window(begin // size + 1, size)
 
 
+def _look_at(request: asyncio.Task[HistoryPage]) -> None:
+    """Keep asyncio from complaining of an error that nobody saw, because nobody came to that page."""
+    if not request.cancelled():
+        request.exception()
+
+
 class ExactWalk:
     """Read windows that overlap, and hand out only what a known task proves to come next.
 
@@ -235,19 +292,21 @@ class ExactWalk:
         self._searching_forward = False
         self._over = False
 
-    async def pages(self) -> AsyncGenerator[HistoryPage]:
-        """Yield the new tasks of window after window; nothing is left running at the end."""
-        try:
-            while not self._over:
-                self._request(self._reach + 1)
-                if self._ahead[0][1].done():
-                    await asyncio.sleep(0)  # awaiting a finished task would not let others have their turn
-                page = await self._ahead[0][1]
-                asked, _ = self._ahead.popleft()
-                if fresh := await self._consume(asked, page):
-                    yield _with_items(page, fresh)
-        finally:
-            await self._drop()
+    async def next(self) -> HistoryPage | None:
+        """Return the next page that shows something new, with that alone; None at the end."""
+        while not self._over:
+            self._request(self._reach + 1)
+            if self._ahead[0][1].done():
+                await asyncio.sleep(0)  # awaiting a finished task would not let others have their turn
+            page = await self._ahead[0][1]
+            asked, _ = self._ahead.popleft()
+            if fresh := await self._consume(asked, page):
+                return _with_items(page, fresh)
+        return None
+
+    async def close(self) -> None:
+        """Leave nothing running."""
+        await self._drop()
 
     def _request(self, windows: int) -> None:
         """Have so many windows under way, but none beyond ``max_items`` or the end of the history."""
@@ -256,6 +315,7 @@ class ExactWalk:
                 return
             window = self._next
             request = asyncio.create_task(self._read(window))
+            request.add_done_callback(_look_at)
             self._ahead.append((window, request))
             self._next = furthest_window(window.stop - 1, self._limit)
 

@@ -1,7 +1,10 @@
 """What the tests share: a running gateway, and no environment of the developer's own."""
 
+import asyncio
+import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from importlib import import_module
 
 import pytest
 from hypothesis import settings
@@ -16,6 +19,14 @@ settings.load_profile("apimall")
 # A shell's background job ignores Ctrl-C, and so would the processes that some tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Whose event loop the tests run on: asyncio's, or uvloop's.
+LOOP = os.environ.get("APIMALL_TEST_LOOP", "asyncio")
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run the tests on the loop that was asked for."""
+    return {LOOP: import_module(LOOP).new_event_loop}
 
 
 @pytest.fixture(autouse=True)

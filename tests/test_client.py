@@ -5,19 +5,15 @@ import copy
 import gc
 import logging
 import pickle
-import ssl
 import sys
 import traceback
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import attrs
 import pytest
-import trustme
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
@@ -279,47 +275,6 @@ def test_a_client_stays_where_it_is() -> None:
     for travel in (pickle.dumps, copy.copy, copy.deepcopy):
         with pytest.raises(TypeError, match="holds the API key"):
             travel(client)
-
-
-@asynccontextmanager
-async def tls_gateway(
-    certificate: trustme.LeafCert, answer: Callable[..., Awaitable[web.Response]]
-) -> AsyncIterator[str]:
-    """Serve over TLS."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    certificate.configure_cert(context)
-    app = web.Application()
-    app.router.add_get("/api/v1/images/history", answer)
-    server = TestServer(app, scheme="https")
-    await server.start_server(ssl=context)
-    try:
-        yield str(server.make_url("/")).replace("127.0.0.1", "localhost")
-    finally:
-        await server.close()
-
-
-async def test_tls() -> None:
-    """A private authority works by a session of one's own; a wrong certificate is final, and says so."""
-
-    async def answer(_: web.Request) -> web.Response:
-        return web.json_response(
-            {"success": True, "data": {"items": [], "page": 1, "limit": 20}, "request_id": "req_1"}
-        )
-
-    authority = trustme.CA()
-    trusting = ssl.create_default_context()
-    authority.configure_trust(trusting)
-    async with tls_gateway(authority.issue_cert("localhost"), answer) as url:
-        connector = aiohttp.TCPConnector(ssl=trusting)
-        async with (
-            aiohttp.ClientSession(connector=connector) as session,
-            AsyncClient("sk-x", base_url=url, session=session) as client,
-        ):
-            assert (await client.list_history()).items == ()
-        async with AsyncClient("sk-x", base_url=url) as client:
-            with pytest.raises(APIConnectionError, match="CERTIFICATE_VERIFY_FAILED") as caught:
-                await client.list_history()
-    assert not caught.value.retryable
 
 
 # --- the walk -----------------------------------------------------------------------------------

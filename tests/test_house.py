@@ -229,10 +229,3 @@ def test_ci_runs_the_commands_of_the_readme() -> None:
     for command in commands("\n".join(readme.splitlines()[:40])):
         assert command in script
     assert len(commands("\n".join(readme.splitlines()[:40]))) == 2
-
-
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
-def test_links_lead_somewhere(page: str) -> None:
-    """A relative link names a file that is there."""
-    targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", (ROOT / page).read_text())
-    assert [target for target in targets if not (ROOT / target).exists()] == []

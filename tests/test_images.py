@@ -710,12 +710,13 @@ async def test_a_far_gateway_cannot_make_us_ask_this_machine(
     far_client: AsyncClient, host: Host, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By whatever name, also one that means something else at the second look-up: no connection is made."""
-    look_up = socket.getaddrinfo
+    loop = asyncio.get_running_loop()
+    look_up = loop.getaddrinfo
 
-    def lie(name: str | bytes, *arguments: Any, **options: Any) -> Any:
-        return look_up("127.0.0.1" if name in {"cdn.test", b"cdn.test"} else name, *arguments, **options)
+    async def lie(name: str, *arguments: Any, **options: Any) -> Any:
+        return await look_up("127.0.0.1" if name == "cdn.test" else name, *arguments, **options)
 
-    monkeypatch.setattr(socket, "getaddrinfo", lie)
+    monkeypatch.setattr(loop, "getaddrinfo", lie)
     port = host.url.rpartition(":")[2]
     with pytest.raises(APIError) as caught:
         await far_client.download(make_task(f"http://{name}:{port}/"), tmp_path)

@@ -112,6 +112,23 @@ def test_the_plain_walk_under_births(schedule: Schedule) -> None:
     outcome.check_exact()
 
 
+@given(st.integers(0, 700), st.lists(st.integers(1, 50), max_size=20))
+@settings(max_examples=100)
+def test_the_plain_walk_under_changing_caps(tasks: int, caps: list[int]) -> None:
+    """A gateway that caps the limit now and then: pages begin elsewhere, and no task falls between them."""
+    history = tuple(make_task(number) for number in range(tasks))
+    left = iter(caps)
+
+    async def fetch(page: int, limit: int) -> HistoryPage:
+        limit = min(limit, next(left, 50))
+        return HistoryPage(history[(page - 1) * limit : page * limit], page, limit, "req")
+
+    async def read() -> list[Any]:
+        return [task async for page in walk_pages(fetch, Walk(), Tally()) for task in page.items]
+
+    assert asyncio.run(read()) == list(history)
+
+
 def test_what_the_plain_walk_cannot_see() -> None:
     """A deletion between two of its requests costs it a task, as the documentation says."""
     skipped = 0
@@ -352,7 +369,7 @@ def test_the_memory_is_bounded() -> None:
             return HistoryPage(items, page, limit, "req")
 
         walk = ExactWalk(fetch, Walk(exact=True), Tally())
-        async for _ in walk.pages():
+        while await walk.next():
             memory_of.append(len(walk._memory._recent) + len(walk._memory._older))
 
     asyncio.run(read())

@@ -226,6 +226,7 @@ class _Target:
             OSError: it cannot be written, or one has appeared that must not be replaced.
 
         """
+        self.draft.unlink(missing_ok=True)  # of a run that was killed; or a link, which must not be followed
         try:
             with closing(self.kind(self.draft)) as out:
                 for lines in part.batches():

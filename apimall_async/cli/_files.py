@@ -5,16 +5,14 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol, get_args
-
-import attrs
+from typing import Any, Protocol, get_args, get_type_hints
 
 from apimall_async import ImageTask
 from apimall_async.cli._formats import Csv
 
 
 class Kind(Protocol):
-    """A file that is being written."""
+    """A file that is being written; there must be none of its name."""
 
     def write(self, lines: Sequence[str]) -> None:
         """Write some more tasks."""
@@ -29,7 +27,7 @@ class JsonLinesFile:
     """The lines as they are."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("w", encoding="ascii", newline="\n")
+        self._file = path.open("x", encoding="ascii", newline="\n")
 
     def write(self, lines: Sequence[str]) -> None:
         """Write a line for each."""
@@ -44,7 +42,7 @@ class CsvFile:
     """The table that ``apimall history`` writes."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("w", encoding="utf-8", newline="")
+        self._file = path.open("x", encoding="utf-8", newline="")
         self._format = Csv()
 
     def write(self, lines: Sequence[str]) -> None:
@@ -65,30 +63,24 @@ class ParquetFile:
         self._arrow: Any = import_module("pyarrow")
         parquet: Any = import_module("pyarrow.parquet")
         self._schema = self._arrow.schema(
-            [self._arrow.field(field.name, *self._type(field.type)) for field in attrs.fields(ImageTask)]
+            [self._arrow.field(name, *self._type(kind)) for name, kind in get_type_hints(ImageTask).items()]
         )
-        self._writer = parquet.ParquetWriter(path, self._schema)
+        self._file = path.open("xb")
+        self._writer = parquet.ParquetWriter(self._file, self._schema)
 
     def write(self, lines: Sequence[str]) -> None:
-        """Write a group of rows.
-
-        Raises:
-            OSError: a value is beyond what its type holds.
-
-        """
+        """Write a group of rows."""
         tasks = [json.loads(line) for line in lines]
-        try:
-            table = self._arrow.table(
-                [self._column(field, [task[field.name] for task in tasks]) for field in self._schema],
-                schema=self._schema,
-            )
-        except (OverflowError, self._arrow.ArrowException) as error:
-            raise OSError(f"parquet cannot hold this task: {error}") from error
+        table = self._arrow.table(
+            [self._column(field, [task[field.name] for task in tasks]) for field in self._schema],
+            schema=self._schema,
+        )
         self._writer.write_table(table)
 
     def close(self) -> None:
         """Write the index of the groups, and close."""
-        self._writer.close()
+        with self._file:
+            self._writer.close()
 
     def _type(self, kind: Any) -> tuple[Any, bool]:
         """Tell the column's type, and whether a value may be missing."""

@@ -38,7 +38,7 @@ class _Number(click.FloatRange):
 )
 @click.option(
     "--items",
-    type=click.IntRange(0),
+    type=click.IntRange(0, 1_000_000),
     default=100,
     show_default=True,
     metavar="N",
@@ -68,7 +68,7 @@ class _Number(click.FloatRange):
 )
 @click.option(
     "--burst",
-    type=click.IntRange(1),
+    type=click.IntRange(1, 1_000_000),
     default=1,
     show_default=True,
     metavar="N",

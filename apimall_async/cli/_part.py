@@ -122,6 +122,8 @@ def open_part(path: Path) -> Generator[Part]:
         OSError: it cannot be read or written, is another program's, or another process has it open.
 
     """
+    if path.is_symlink():
+        raise OSError(f"{path} is a link: it is not followed")
     try:
         with closing(Part(path)) as part:
             yield part

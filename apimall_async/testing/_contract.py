@@ -9,7 +9,7 @@ from http.client import responses
 from itertools import count
 
 import attrs
-import orjson
+import msgspec
 from multidict import CIMultiDict
 
 from apimall_async import ImageTask
@@ -99,7 +99,7 @@ def _read(query: Mapping[str, str], name: str) -> int:
 
 def encode_task(task: ImageTask) -> bytes:
     """Encode one of ``data.items`` (*Response Parameters*)."""
-    return orjson.dumps(
+    return msgspec.json.encode(
         {
             "task_id": task.task_id,
             "model": task.model,
@@ -137,4 +137,4 @@ def error_body(status: int, request_id: str, message: str = "") -> bytes:
         "code": phrase.lower().replace(" ", "_"),
         "message": message or _MESSAGES.get(status, phrase),
     }
-    return orjson.dumps({"success": False, "error": error, "request_id": request_id})
+    return msgspec.json.encode({"success": False, "error": error, "request_id": request_id})

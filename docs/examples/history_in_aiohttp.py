@@ -5,7 +5,7 @@
 shows the page at http://127.0.0.1:8080/history/, beside what else the service does.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 
 from aiohttp import web
 
@@ -16,13 +16,13 @@ from apimall_async.ui import create_app
 CLIENT = web.AppKey("CLIENT", AsyncClient)
 
 
-def make_service(client: AsyncClient) -> web.Application:
+def make_service(client: AsyncClient, hosts: Collection[str] | None = None) -> web.Application:
     """Make the service around its client, which can be made before there is an event loop."""
     service = web.Application()
     service[CLIENT] = client
     service.cleanup_ctx.append(close_client)
     service.router.add_get("/latest", latest)
-    service.add_subapp("/history", create_app(client))
+    service.add_subapp("/history", create_app(client, hosts=hosts))
     return service
 
 
@@ -40,4 +40,7 @@ async def latest(request: web.Request) -> web.Response:
 
 if __name__ == "__main__":
     # With little patience in the client, the page can tell its reader how long the gateway asks to wait.
-    web.run_app(make_service(AsyncClient(retry=RetryPolicy(max_time=2.0))), host="127.0.0.1", port=8080)
+    service_client = AsyncClient(retry=RetryPolicy(max_time=2.0))
+    # Without a login, only these names: else any site could have a browser read the page (DNS rebinding).
+    service_hosts = {"127.0.0.1:8080", "localhost:8080"}
+    web.run_app(make_service(service_client, service_hosts), host="127.0.0.1", port=8080)

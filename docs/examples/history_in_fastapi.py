@@ -8,9 +8,9 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Annotated, TypedDict
 
-import attrs
-import orjson
+import msgspec
 from fastapi import FastAPI, HTTPException, Query, Request
+from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from fastapi.responses import StreamingResponse
 
 from apimall_async import ApimallError, AsyncClient, HistoryPage, RateLimitError
@@ -30,6 +30,8 @@ async def lifespan(_: FastAPI) -> AsyncGenerator[State]:
 
 
 app = FastAPI(lifespan=lifespan)
+# There is no login here. Without this any site could have a browser read the history (DNS rebinding).
+app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
 
 
 @app.get("/history.jsonl")
@@ -60,6 +62,4 @@ async def lines(first: HistoryPage | None, rest: AsyncGenerator[HistoryPage]) ->
 
 def spell(page: HistoryPage) -> bytes:
     """Spell each task as one line."""
-    return b"".join(
-        [orjson.dumps(attrs.asdict(task), option=orjson.OPT_APPEND_NEWLINE) for task in page.items]
-    )
+    return msgspec.json.Encoder().encode_lines(page.items)

@@ -122,15 +122,6 @@ def test_parquet_has_types(run: Run, gateway: LocalGateway) -> None:
     assert [ImageTask(**row) for row in table.to_pylist()] == gateway.tasks
 
 
-def test_a_number_that_parquet_cannot_hold(run: Run, gateway: LocalGateway) -> None:
-    """It is said, and nothing is lost."""
-    gateway.update(attrs.evolve(gateway.tasks[7], credits_used=2**63))
-    words = words_of(run("export", "tasks.parquet")).splitlines()
-    assert words[0] == "120 tasks kept in tasks.parquet.part: go on with --resume"
-    assert words[1].startswith("apimall: parquet cannot hold ")
-    assert not Path("tasks.parquet").exists()
-
-
 @pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
 def test_an_empty_history_is_a_whole_file(run: Run, gateway: LocalGateway, suffix: str) -> None:
     """It has its header or its types, and no task."""

@@ -29,8 +29,8 @@ def fetch(gateway: LocalGateway) -> int:
 
 
 def open_files() -> int:
-    """Count this process's open files and sockets."""
-    return len(list(Path("/proc/self/fd").iterdir()))
+    """Count this process's open files and sockets, but for the /dev/null that uvloop keeps at hand."""
+    return sum(path.resolve() != Path("/dev/null") for path in Path("/dev/fd").glob("*"))
 
 
 async def test_start_and_close_may_be_called_twice() -> None:
