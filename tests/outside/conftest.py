@@ -1,0 +1,38 @@
+"""Real proxies for the tests that ask for them, each gone when its test ends."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from proxies import Haproxy, Nginx, find
+
+from apimall_async.testing import LocalGateway
+
+
+@pytest.fixture
+async def behind() -> AsyncIterator[LocalGateway]:
+    """Run a gateway of 1500 tasks, to stand behind a proxy."""
+    async with LocalGateway(1_500) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def nginx(tmp_path: Path) -> Iterator[Callable[..., Nginx]]:
+    """Start nginx in front of a port."""
+    yield from _starter(Nginx, tmp_path)
+
+
+@pytest.fixture
+def haproxy(tmp_path: Path) -> Iterator[Callable[..., Haproxy]]:
+    """Start haproxy in front of a port."""
+    yield from _starter(Haproxy, tmp_path)
+
+
+def _starter(kind: Any, home: Path) -> Iterator[Callable[..., Any]]:
+    name = kind.__name__.lower()
+    if not find(name):
+        pytest.skip(f"{name} is not installed")
+    with ExitStack() as started:
+        yield lambda port, **directives: started.enter_context(kind(home, port, **directives))

@@ -1,0 +1,322 @@
+"""Programs between a client and a gateway, run in the foreground: nginx, haproxy, and a gateway."""
+
+import asyncio
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from apimall_async import AsyncClient, RetryPolicy
+from apimall_async.testing import LocalGateway
+
+
+_PATIENCE = 10.0  # seconds that a program may take to listen, or to end
+
+KEY = LocalGateway(0).api_key
+QUICK = RetryPolicy(max_tries=3, wait_initial=0.01, wait_max=0.02)
+PATIENT = RetryPolicy(max_tries=500, max_time=30.0, wait_initial=0.02, wait_max=0.1)
+
+every_walk = pytest.mark.parametrize(
+    "walk", [{}, {"exact": True}, {"read_ahead": 8}], ids=["plain", "exact", "read ahead"]
+)
+
+
+def ids(gateway: LocalGateway) -> list[str]:
+    """Tell the ids that there are."""
+    return [task.task_id for task in gateway.tasks]
+
+
+def port_of(gateway: LocalGateway) -> int:
+    """Tell where it listens."""
+    return int(gateway.url.rpartition(":")[2])
+
+
+async def read(client: AsyncClient, walk: dict[str, Any]) -> list[str]:
+    """Read the ids of the whole history."""
+    return [task.task_id async for task in client.iter_history(**walk)]
+
+
+async def read_while(disturb: Callable[[], object], client: AsyncClient, walk: dict[str, Any]) -> list[str]:
+    """Read the ids, and meanwhile ``disturb()``, three times and one at a time."""
+    seen: list[str] = []
+    disturbance: Awaitable[object] = asyncio.sleep(0)
+    async for task in client.iter_history(**walk):
+        seen.append(task.task_id)
+        if len(seen) in {200, 600, 1_000}:
+            await disturbance
+            disturbance = asyncio.create_task(asyncio.to_thread(disturb))
+    await disturbance
+    return seen
+
+
+def find(program: str) -> str | None:
+    """Where it is; often not on the PATH of those who are not root."""
+    return shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
+
+
+def free_port() -> int:
+    """Find one that stays free while its server is down.
+
+    It is below those that the system gives to outgoing connections, to this very port among them.
+    """
+    while True:
+        port = random.randrange(20_000, 30_000)
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        return port
+
+
+class Program:
+    """A server that can be killed and started again, with all its processes, at its port."""
+
+    def __init__(self, arguments: Sequence[str | Path], home: Path) -> None:
+        """Take the command that runs it in the foreground, and where its files go."""
+        self.port = free_port()
+        self.home = home
+        self._arguments = arguments
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def output(self) -> str:
+        """What it wrote."""
+        return (self.home / "output").read_text()
+
+    def start(self) -> None:
+        """Start it, and return once it listens."""
+        assert self._process is None
+        with (self.home / "output").open("ab") as output:
+            self._process = subprocess.Popen(
+                self._arguments, stdout=output, stderr=output, start_new_session=True
+            )
+        self.wait(self._listens)
+
+    def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
+        """End it, not by its own will, and return once it has ended. Does nothing if it has."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        os.killpg(process.pid, how)
+        try:
+            process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def restart(self) -> None:
+        """Kill it as if the power failed, and start it again."""
+        self.kill()
+        self.start()
+
+    def signal(self, what: signal.Signals) -> None:
+        """Tell the program itself."""
+        assert self._process
+        self._process.send_signal(what)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill(signal.SIGTERM)
+
+    def wait(self, ready: Callable[[], bool]) -> None:
+        """Wait until something is so, which it will only be if the program runs."""
+        assert self._process
+        deadline = time.monotonic() + _PATIENCE
+        while not ready():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{self._arguments[0]} does not get ready: {self.output}")
+            time.sleep(0.01)
+
+    def _listens(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+
+class Gateway(Program):
+    """A LocalGateway in a process of its own; the same history after every start."""
+
+    def __init__(self, home: Path, tasks: int, latency: float) -> None:
+        """Say how many tasks it has, and how long an answer takes, in seconds."""
+        home.mkdir()
+        super().__init__([], home)
+        options = {"port": self.port, "items": tasks, "latency-ms": latency * 1000}
+        told = [f"--{name}={value}" for name, value in options.items()]
+        self._arguments = [sys.executable, "-m", "apimall_async.testing", *told]
+
+
+class Proxy(Program):
+    """A program with a configuration, and a line in its log for each answer."""
+
+    log: Path
+    gently: signal.Signals
+    """Has it finish what it does, its log too, and end."""
+
+    def client(self, **options: Any) -> AsyncClient:
+        """Make a client for the gateway behind, one that does not give up soon."""
+        return AsyncClient(KEY, base_url=self.url, **{"retry": PATIENT, **options})
+
+    def answers(self) -> list[str]:
+        """End it, so that nothing is missing, and tell what it answered, a line each."""
+        self.kill(self.gently)
+        return self.log.read_text().splitlines()
+
+    def statuses(self) -> list[int]:
+        """End it, and tell the status of each answer; 0 or less if there was none."""
+        return [int(answer.split()[0]) for answer in self.answers()]
+
+
+_NGINX = """
+{user}
+daemon off;
+worker_processes 1;
+pid {home}/pid;
+error_log {home}/error.log notice;
+events {{ worker_connections 512; }}
+http {{
+  log_format answers "$status $upstream_status $connection $gzip_ratio";
+  access_log {home}/answers answers;
+  client_body_temp_path {home}/b; proxy_temp_path {home}/p; fastcgi_temp_path {home}/f;
+  uwsgi_temp_path {home}/u; scgi_temp_path {home}/s;
+  default_type application/json;
+  {http}
+  upstream gateway {{ server 127.0.0.1:{upstream}; keepalive 8; }}
+  server {{
+    listen 127.0.0.1:{port} {listen};
+    {server}
+    location / {{
+      proxy_pass http://gateway;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_set_header Host 127.0.0.1:{upstream};
+      {location}
+    }}
+  }}
+}}
+"""
+
+
+class Nginx(Proxy):
+    """nginx in front of a port, with more directives where they belong."""
+
+    gently = signal.SIGQUIT
+
+    def __init__(
+        self,
+        home: Path,
+        upstream: int,
+        *,
+        http: str = "",
+        listen: str = "",
+        server: str = "",
+        location: str = "",
+    ) -> None:
+        super().__init__([], home)
+        self.log = home / "answers"
+        config = _NGINX.format(
+            user="user root;" if os.geteuid() == 0 else "",  # its workers write into home
+            home=home,
+            port=self.port,
+            upstream=upstream,
+            http=http,
+            listen=listen,
+            server=server,
+            location=location,
+        )
+        (home / "config").write_text(config)
+        self._arguments = [find("nginx") or "nginx", "-c", home / "config", "-e", home / "error.log"]
+
+    def reload(self) -> None:
+        """Have new workers take over, and the old ones close the connections that are kept alive."""
+        errors = self.home / "error.log"
+        before = errors.read_text().count("gracefully shutting down")
+        self.signal(signal.SIGHUP)
+        self.wait(lambda: errors.read_text().count("gracefully shutting down") > before)
+
+
+_HAPROXY = """
+global
+  log stdout format raw local0
+  stats socket {home}/admin mode 600 level admin
+  nbthread 1
+  set-var proc.n int(0)
+defaults
+  mode http
+  log global
+  log-format "%ST %ts %ci:%cp"
+  option dontlognull
+  retries 0
+  timeout connect 500ms
+  timeout client 5s
+  timeout server 5s
+  {defaults}
+frontend outside
+  bind 127.0.0.1:{port}
+  {frontend}
+  default_backend inside
+backend inside
+  http-request set-header Host 127.0.0.1:{upstream}
+  {backend}
+  server gateway 127.0.0.1:{upstream} {server}
+"""
+
+
+class Haproxy(Proxy):
+    """haproxy in front of a port, with more lines where they belong."""
+
+    gently = signal.SIGUSR1
+
+    def __init__(
+        self,
+        home: Path,
+        upstream: int,
+        *,
+        defaults: str = "",
+        frontend: str = "",
+        backend: str = "",
+        server: str = "",
+    ) -> None:
+        super().__init__([], home)
+        self.log = home / "output"
+        config = _HAPROXY.format(
+            home=home,
+            port=self.port,
+            upstream=upstream,
+            defaults=defaults,
+            frontend=frontend,
+            backend=backend,
+            server=server,
+        )
+        (home / "config").write_text(config)
+        self._arguments = [find("haproxy") or "haproxy", "-db", "-f", home / "config"]
+
+    def answers(self) -> list[str]:
+        """Leave out what it says of itself."""
+        return [line for line in super().answers() if line[:1] in "-0123456789" and line]
+
+    def command(self, *commands: str) -> str:
+        """Tell it something through its admin socket."""
+        with socket.socket(socket.AF_UNIX) as admin:
+            admin.settimeout(_PATIENCE)
+            admin.connect(str(self.home / "admin"))
+            admin.sendall(f"{';'.join(commands)}\n".encode())
+            return b"".join(iter(lambda: admin.recv(65_536), b"")).decode()
