@@ -17,6 +17,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
+from functools import cache
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -229,3 +230,63 @@ def test_bill_by_month(
     run_program("bill_by_month.py", monkeypatch=monkeypatch)
     march = sum(task.credits_used - (task.credits_refunded or 0) for task in gateway.tasks[:-1])
     assert capsys.readouterr().out.split() == ["2026-01", "7", "2026-03", str(march)]
+
+
+# --- what the pages point at ----------------------------------------------------------------------------
+
+PAPERS = sorted({*PAGES, *ROOT.glob("*.md")})
+TEST_ID = re.compile(r"tests/[\w/]+\.py::test_\w+")
+
+
+def pages(papers: list[Path]) -> Any:
+    """Run a test with each of these."""
+    return pytest.mark.parametrize(
+        "page", [pytest.param(one, id=str(one.relative_to(ROOT))) for one in papers]
+    )
+
+
+@pages(PAPERS)
+def test_a_test_that_a_page_names_is_there(page: Path) -> None:
+    """A promise that names its test has one."""
+    missing = [
+        name
+        for name in TEST_ID.findall(page.read_text())
+        if name.partition("::")[2] not in names_in(ROOT / name.partition("::")[0])
+    ]
+    assert missing == []
+
+
+@cache
+def names_in(path: Path) -> set[str]:
+    """Name the tests of a file; none if it is not there."""
+    tree = ast.parse(path.read_text() if path.exists() else "")
+    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+
+
+@pages([ROOT / "docs" / "threat-model.md"])
+def test_each_line_names_its_test(page: Path) -> None:
+    """The last cell of a row of its tables does."""
+    rows = [
+        line for line in page.read_text().splitlines() if line.startswith("| ") and "| test |" not in line
+    ]
+    assert len(rows) > 40
+    assert [row for row in rows if not TEST_ID.search(row.rsplit("|", 2)[1])] == []
+
+
+@pages(PAPERS)
+def test_links_lead_somewhere(page: Path) -> None:
+    """A relative link names a file that is there, and a heading in it; Sphinx knows only those in docs/."""
+    wrong: list[str] = []
+    for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", page.read_text()):
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            wrong.append(link)
+    assert wrong == []
+
+
+@cache
+def anchors(page: Path) -> set[str]:
+    """Name the headings as links do."""
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
