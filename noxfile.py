@@ -20,7 +20,7 @@ COMING = ["3.14"]  # tested where it is found; supported once it passes
 OLDEST = PYTHONS[0]
 PROJECT = nox.project.load_toml("pyproject.toml")
 ENV = {"PYTHONSAFEPATH": "1"}  # test what is installed, not the checkout
-HERE = "not browser and not outside"  # what needs Python alone
+HERE = "not browser and not docs and not outside"  # what needs Python alone
 
 if pyenv := shutil.which("pyenv"):  # its python3.x run only if their versions are selected
     versions = subprocess.check_output([pyenv, "versions", "--bare"], text=True).split()
@@ -118,7 +118,7 @@ def bare(session: nox.Session) -> None:
         said = session.run(*command, success_codes=[2], silent=True, env=ENV)
         if "pip install 'apimall-async[cli]'" not in str(said):
             session.error(f"{command} said {said!r}")
-    modules = ["ui/test_page_serving.py", "test_docs.py", "test_notebook.py", "test_threats.py"]
+    modules = ["ui/test_page_serving.py", "test_threats.py"]
     without = [f"--ignore=tests/{path}" for path in ["cli", "fuzz", "soak", *modules]]  # these need more
     session.run("pytest", "-m", HERE, *without, *session.posargs, env=ENV)
 
@@ -180,8 +180,7 @@ def docs(session: nox.Session) -> None:
     session.install(".[cli]", *group("docs"))
     shutil.rmtree("docs/_build", ignore_errors=True)
     session.run("sphinx-build", "-W", "--keep-going", "-n", "-q", "-b", "html", "docs", "docs/_build/html")
-    programs = ["tests/test_docs.py", "tests/test_notebook.py", "tests/test_many_accounts_example.py"]
-    session.run("pytest", *programs, *session.posargs, env=ENV)
+    session.run("pytest", "-m", "docs", *session.posargs, env=ENV)
 
 
 @nox.session(python=OLDEST)

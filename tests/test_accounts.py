@@ -92,7 +92,8 @@ async def test_what_was_broken_off_reaches_nobody_else(agency: LocalGateway) -> 
             asyncio.get_running_loop().call_later(dice.random() / 4, walk.cancel)
         ends = await asyncio.gather(*walks, return_exceptions=True)
         agency._rules.clear()
-        again = await asyncio.gather(*[read(client, limit=25) for client in clients])
+        patient = [agency.client(key, session=session) for key in KEYS]
+        again = await asyncio.gather(*[read(client, limit=25) for client in patient])
     own = [tasks_of(agency, key) for key in KEYS]
     assert [end for end, ids in zip(ends, own, strict=True) if isinstance(end, list) and end != ids] == []
     assert {asyncio.CancelledError, APITimeoutError} <= set(map(type, ends))

@@ -30,6 +30,8 @@ import apimall_async
 from apimall_async.testing import LocalGateway
 
 
+pytestmark = pytest.mark.docs
+
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "docs" / "examples"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

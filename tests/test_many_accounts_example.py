@@ -24,6 +24,8 @@ from apimall_async.testing import Fault, LocalGateway, RecordedRequest
 distributed = pytest.importorskip("distributed", reason="the dependency group `accounts` is not installed")
 parquet = pytest.importorskip("pyarrow.parquet")
 
+pytestmark = pytest.mark.docs
+
 PROGRAM = Path(__file__).parent.parent / "docs" / "examples" / "many_accounts.py"
 SIZES = {f"account-{number:02}": 40 * number for number in range(12)}
 BATCHES = list(SIZES)[:8], list(SIZES)[8:]

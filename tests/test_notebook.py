@@ -11,6 +11,8 @@ import pytest
 from apimall_async.testing import LocalGateway, sample_history
 
 
+pytestmark = pytest.mark.docs
+
 REASON = "the dependency group `notebook` is not installed"
 nbformat = pytest.importorskip("nbformat", reason=REASON)
 nbclient = pytest.importorskip("nbclient", reason=REASON)

@@ -9,7 +9,7 @@ from functools import partial
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apimall_async._pace import Pace
@@ -185,6 +185,7 @@ def test_four_processes_share_a_limit(seed: int) -> None:
     assert min(answered) >= 0.5 * sum(answered) / 4
 
 
+@settings(max_examples=40)
 @given(
     rate=st.floats(1, 500),
     burst=st.integers(1, 50),

@@ -10,7 +10,7 @@ import sys
 from collections import Counter
 from datetime import datetime
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_type_hints
 
 import attrs
 import pytest
@@ -176,9 +176,9 @@ def test_its_tasks_are_the_clients() -> None:
     assert set(task["properties"]) == {field.name for field in fields}
     assert set(task["required"]) == {field.name for field in fields if field.default is attrs.NOTHING}
     spelled = {str: "string", int: "integer", datetime: "string", type(None): "null"}
-    for field in fields:
-        schema = task["properties"][field.name]
-        kinds = get_args(field.type) or (field.type,)
+    for name, kind in get_type_hints(ImageTask).items():
+        schema = task["properties"][name]
+        kinds = get_args(kind) or (kind,)
         types = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
         assert [spelled[kind] for kind in kinds] == types
         assert (datetime in kinds) == (schema.get("format") == "date-time")
@@ -337,7 +337,6 @@ async def test_the_client_reads_every_page(body: dict[str, Any]) -> None:
     ("name", "value"),
     [
         ("credits_used", 8.0),
-        ("created_at", "2026-03-12T09:30:00z"),
         ("created_at", "2016-12-31T23:59:60Z"),
     ],
 )

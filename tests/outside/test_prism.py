@@ -206,7 +206,8 @@ async def test_prism_finds_faults(judge: str, gateway: LocalGateway) -> None:
     assert not gateway.requests
     async with AsyncClient(gateway.api_key, base_url=judge, retry=None) as client:
         for spoilt in (b'"success":true', b'"items":[]'):
-            gateway.fault(Fault(body=json.dumps(PAGES["end"]).encode().replace(spoilt, b'"x":1')))
+            body = json.dumps(PAGES["end"], separators=(",", ":")).encode()
+            gateway.fault(Fault(body=body.replace(spoilt, b'"x":1')))
             with pytest.raises(InternalServerError):
                 await client.list_history()
     assert [request.status for request in gateway.requests] == [200, 200]
