@@ -69,11 +69,8 @@ def read_page(status: int, headers: Headers, body: bytes) -> HistoryPage:
 def _decode(body: bytes) -> object:
     try:
         return msgspec.json.decode(body)
-    except (
-        msgspec.DecodeError,
-        UnicodeDecodeError,
-        RecursionError,
-    ):  # it holds the body, and must not become an error's __context__
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        # Some hold the body: none must become another error's __context__.
         return _NOT_JSON
 
 

@@ -397,20 +397,6 @@ async def test_what_was_read_ahead_ends_with_the_reader(way_out: str) -> None:
         await session.close()
 
 
-async def test_cancelled_at_any_moment(apimall_gateway: LocalGateway) -> None:
-    """Wherever a cancellation strikes, nothing is left running and the client goes on working."""
-    async with apimall_gateway.client(retry=QUICK) as client:
-        before = asyncio.all_tasks()
-        for steps in range(60):
-            task = asyncio.create_task(read(client, read_ahead=3))
-            for _ in range(steps):
-                await asyncio.sleep(0)
-            task.cancel()
-            await asyncio.wait([task])
-            assert asyncio.all_tasks() == before
-        assert await read(client) == ids(apimall_gateway)
-
-
 async def test_the_walk_says_what_it_saw(gateway: LocalGateway, caplog: pytest.LogCaptureFixture) -> None:
     """One debug record a walk: pages, tasks, duplicates, seams, retries, seconds waited."""
     caplog.set_level(logging.DEBUG, "apimall_async")

@@ -5,6 +5,7 @@ import io
 import runpy
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import urllib.request
@@ -138,3 +139,14 @@ def test_a_gateway_runs_in_the_foreground(monkeypatch: pytest.MonkeyPatch, rate:
     url, key = terminal.getvalue().splitlines()
     assert url.startswith("http://127.0.0.1:")
     assert key.startswith("sk-")
+
+
+def test_a_gateway_is_a_program() -> None:
+    """``python -m apimall_async.testing`` says where it is, and ends in silence when interrupted."""
+    command = [sys.executable, "-m", "apimall_async.testing", "--items", "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as program:
+        assert program.stdout
+        url, key = program.stdout.readline(), program.stdout.readline()
+        program.send_signal(signal.SIGINT)
+        rest = program.stdout.read()
+    assert (url[:17], key[:3], rest, program.returncode) == ("http://127.0.0.1:", "sk-", "", 0)
