@@ -146,7 +146,7 @@ def memory(*, quick: bool) -> list[Target]:
     return [Target(f"peak at {many:,} tasks", "≤ 8 MiB more", f"{more:.1f} MiB", more <= 8)]
 
 
-_DEPENDENCIES = ["aiohttp", "attrs", "cattrs", "cattrs.preconf.orjson", "backoff", "orjson"]
+_DEPENDENCIES = ["aiohttp", "attrs", "backoff", "cattrs", "msgspec"]
 
 
 def imports(*, quick: bool) -> list[Target]:

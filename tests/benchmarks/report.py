@@ -57,7 +57,7 @@ def targets(all_targets: Sequence[Target]) -> None:
 
 def machine(command: str) -> None:
     """Print what was measured, with what, and on what."""
-    packages = ("apimall-async", "aiohttp", "orjson", "cattrs", "attrs", "backoff", "openai")
+    packages = ("apimall-async", "aiohttp", "msgspec", "orjson", "cattrs", "attrs", "backoff", "openai")
     versions = ", ".join(f"{name} {_version(name)}" for name in packages)
     load = " ".join(f"{value:.2f}" for value in os.getloadavg())
     say("# Benchmarks\n")
