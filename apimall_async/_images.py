@@ -35,6 +35,7 @@ from apimall_async._errors import (
 )
 from apimall_async._models import ImageTask
 from apimall_async._protocol import parse_retry_after
+from apimall_async._transport import may_pass
 from apimall_async._version import __version__
 
 
@@ -486,9 +487,7 @@ def _translated(error: Exception) -> APIError:
         return _refused(str(cause))
     words = str(error) if isinstance(error, aiohttp.ClientConnectorError) else type(error).__name__
     failure = APIConnectionError(f"no whole image: {words}")
-    failure.retryable = isinstance(error, aiohttp.ClientError | OSError) and not isinstance(
-        error, aiohttp.ClientConnectorCertificateError | aiohttp.InvalidURL
-    )
+    failure.retryable = may_pass(error)
     return _hinted(failure, "check the network, or try again")
 
 

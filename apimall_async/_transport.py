@@ -145,7 +145,7 @@ class Transport:
             limit = f"within {self._total} seconds" if self._total else "in time"
             return APITimeoutError(f"no whole answer {limit}")
         failure = APIConnectionError(_described(error))
-        failure.retryable = _may_pass(error)
+        failure.retryable = may_pass(error)
         if isinstance(error, _DISTRUST):
             failure.hint = _DISTRUST_HINT
         return failure
@@ -171,7 +171,7 @@ def _described(error: Exception) -> str:
             return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
-def _may_pass(error: Exception) -> bool:
+def may_pass(error: Exception) -> bool:
     """Whether the same request may succeed later."""
     if isinstance(error, aiohttp.ClientHttpProxyError):
         status = error.status

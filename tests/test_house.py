@@ -32,7 +32,7 @@ ARROWS = {  # module: what it imports of the package, and of the others what it 
     "_guard": (("_errors", "_pace", "_protocol"), "aiohttp cattrs"),
     "_settings": (("_errors", "_protocol"), "asyncio cattrs"),
     "_transport": (("_errors", "_protocol"), "backoff cattrs"),
-    "_images": (("_errors", "_models", "_protocol", "_version"), "backoff cattrs"),
+    "_images": (("_errors", "_models", "_protocol", "_transport", "_version"), "backoff cattrs"),
     "_client": (
         (
             "_errors",

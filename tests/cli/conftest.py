@@ -5,10 +5,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from apimall_async.cli import _app
 from apimall_async.cli._app import apimall
 from apimall_async.testing import LocalGateway
 
@@ -47,6 +49,14 @@ def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalGateway]:
         monkeypatch.setenv("APIMALL_API_KEY", gateway.api_key)
         monkeypatch.setenv("APIMALL_BASE_URL", gateway.url)
         yield gateway
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in an empty directory, and keep the streams of this process: it goes on after a failure."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(_app, "_discard_output", lambda: None)
+    return tmp_path
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from click.testing import Result
 
 from apimall_async import ImageTask
-from apimall_async.cli import _app, _download, _progress
+from apimall_async.cli import _download, _progress
 from apimall_async.cli._app import apimall
 from apimall_async.testing import Fault, LocalGateway, RecordedRequest
 
@@ -23,12 +23,10 @@ Spawn = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture(autouse=True)
-def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in an empty directory, without long waits; keep the streams of this process after a failure."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(_app, "_discard_output", lambda: None)
+def directory(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Download without long waits."""
     monkeypatch.setattr(_download, "_WAITS", (0.01, 0.02, 0.03))
-    return tmp_path / "images"
+    return workplace / "images"
 
 
 def names(tasks: list[ImageTask]) -> list[str]:

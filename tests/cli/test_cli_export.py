@@ -24,7 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apimall_async import ImageTask
-from apimall_async.cli import _app, _export, _part, _progress
+from apimall_async.cli import _export, _part, _progress
 from apimall_async.cli._app import apimall
 from apimall_async.cli._part import Part, open_part
 from apimall_async.testing import Fault, LocalGateway, RecordedRequest
@@ -35,11 +35,9 @@ Spawn = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture(autouse=True)
-def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in an empty directory, and keep the streams of this process: it goes on after a failure."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(_app, "_discard_output", lambda: None)
-    return tmp_path
+def directory(workplace: Path) -> Path:
+    """Export where nothing is yet."""
+    return workplace
 
 
 def ids(tasks: Sequence[ImageTask]) -> list[str]:
