@@ -16,7 +16,7 @@ from typing import Any, Self
 import pytest
 
 from apimall_async import AsyncClient, RetryPolicy
-from apimall_async.testing import LocalGateway
+from apimall_async.testing import Fault, LocalGateway
 
 
 _PATIENCE = 10.0  # seconds that a program may take to listen, or to end
@@ -58,6 +58,19 @@ async def read_while(disturb: Callable[[], object], client: AsyncClient, walk: d
     return seen
 
 
+async def outlast(
+    proxy: "Proxy", behind: LocalGateway, fault: Fault, errors: Any, match: str | None = None
+) -> None:
+    """Two faults are tried again, and the page is whole; three use up the tries, and are the error."""
+    async with proxy.client(retry=QUICK) as client:
+        behind.fault(fault, fault)
+        assert (await client.list_history(limit=50)).items == tuple(behind.tasks[:50])
+        behind.fault(fault, fault, fault)
+        with pytest.raises(errors, match=match):
+            await client.list_history(limit=50)
+    assert len(behind.requests) == 6
+
+
 def find(program: str) -> str | None:
     """Where it is; often not on the PATH of those who are not root."""
     return shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
@@ -80,11 +93,13 @@ def free_port() -> int:
 class Program:
     """A server that can be killed and started again, with all its processes, at its port."""
 
-    def __init__(self, arguments: Sequence[str | Path], home: Path) -> None:
-        """Take the command that runs it in the foreground, and where its files go."""
+    command: Sequence[str | Path]
+    """Runs it in the foreground."""
+
+    def __init__(self, home: Path) -> None:
+        """Take where its files go."""
         self.port = free_port()
         self.home = home
-        self._arguments = arguments
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -102,7 +117,7 @@ class Program:
         assert self._process is None
         with (self.home / "output").open("ab") as output:
             self._process = subprocess.Popen(
-                self._arguments, stdout=output, stderr=output, start_new_session=True
+                self.command, stdout=output, stderr=output, start_new_session=True
             )
         self.wait(self._listens)
 
@@ -141,7 +156,7 @@ class Program:
         deadline = time.monotonic() + _PATIENCE
         while not ready():
             if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"{self._arguments[0]} does not get ready: {self.output}")
+                raise RuntimeError(f"{self.command[0]} does not get ready: {self.output}")
             time.sleep(0.01)
 
     def _listens(self) -> bool:
@@ -158,10 +173,10 @@ class Gateway(Program):
     def __init__(self, home: Path, tasks: int, latency: float) -> None:
         """Say how many tasks it has, and how long an answer takes, in seconds."""
         home.mkdir()
-        super().__init__([], home)
+        super().__init__(home)
         options = {"port": self.port, "items": tasks, "latency-ms": latency * 1000}
         told = [f"--{name}={value}" for name, value in options.items()]
-        self._arguments = [sys.executable, "-m", "apimall_async.testing", *told]
+        self.command = [sys.executable, "-m", "apimall_async.testing", *told]
 
 
 class Proxy(Program):
@@ -230,7 +245,7 @@ class Nginx(Proxy):
         server: str = "",
         location: str = "",
     ) -> None:
-        super().__init__([], home)
+        super().__init__(home)
         self.log = home / "answers"
         config = _NGINX.format(
             user="user root;" if os.geteuid() == 0 else "",  # its workers write into home
@@ -243,7 +258,7 @@ class Nginx(Proxy):
             location=location,
         )
         (home / "config").write_text(config)
-        self._arguments = [find("nginx") or "nginx", "-c", home / "config", "-e", home / "error.log"]
+        self.command = [find("nginx") or "nginx", "-c", home / "config", "-e", home / "error.log"]
 
     def reload(self) -> None:
         """Have new workers take over, and the old ones close the connections that are kept alive."""
@@ -295,7 +310,7 @@ class Haproxy(Proxy):
         backend: str = "",
         server: str = "",
     ) -> None:
-        super().__init__([], home)
+        super().__init__(home)
         self.log = home / "output"
         config = _HAPROXY.format(
             home=home,
@@ -307,13 +322,13 @@ class Haproxy(Proxy):
             server=server,
         )
         (home / "config").write_text(config)
-        self._arguments = [find("haproxy") or "haproxy", "-db", "-f", home / "config"]
+        self.command = [find("haproxy") or "haproxy", "-db", "-f", home / "config"]
 
     def answers(self) -> list[str]:
         """Leave out what it says of itself."""
         return [line for line in super().answers() if line[:1] in "-0123456789" and line]
 
-    def command(self, *commands: str) -> str:
+    def tell(self, *commands: str) -> str:
         """Tell it something through its admin socket."""
         with socket.socket(socket.AF_UNIX) as admin:
             admin.settimeout(_PATIENCE)

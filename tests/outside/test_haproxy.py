@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from proxies import QUICK, Gateway, Haproxy, every_walk, free_port, ids, port_of, read, read_while
+from proxies import QUICK, Gateway, Haproxy, every_walk, free_port, ids, outlast, port_of, read, read_while
 
 from apimall_async import APIConnectionError, InternalServerError, RateLimitError
 from apimall_async.testing import Fault, LocalGateway
@@ -133,13 +133,7 @@ async def test_an_upstream_that_fails_in_an_answer(
     """A cut answer is no shorter page: it is tried again, and an error in the end."""
     gzipping = "compression algo gzip\ncompression type application/json\n" if zipped else ""
     proxy = haproxy(port_of(behind), backend=f"{gzipping} timeout server 100ms")
-    async with proxy.client(retry=QUICK) as client:
-        behind.fault(fault, fault)
-        assert (await client.list_history(limit=50)).items == tuple(behind.tasks[:50])
-        behind.fault(fault, fault, fault)
-        with pytest.raises((APIConnectionError, InternalServerError)):
-            await client.list_history(limit=50)
-    assert len(behind.requests) == 6
+    await outlast(proxy, behind, fault, (APIConnectionError, InternalServerError))
 
 
 async def test_an_upstream_that_dies_in_a_body(haproxy: StartHaproxy, behind: LocalGateway) -> None:
@@ -193,9 +187,9 @@ async def test_the_upstream_is_taken_out(
 
     def take_out() -> None:
         refusals = proxy.output.count("\n503 ")
-        proxy.command("disable server inside/gateway", "shutdown sessions server inside/gateway")
+        proxy.tell("disable server inside/gateway", "shutdown sessions server inside/gateway")
         proxy.wait(lambda: proxy.output.count("\n503 ") > refusals)
-        proxy.command("enable server inside/gateway")
+        proxy.tell("enable server inside/gateway")
 
     async with proxy.client() as client:
         assert await read_while(take_out, client, walk) == ids(behind)

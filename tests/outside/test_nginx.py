@@ -11,7 +11,20 @@ from typing import Any
 import aiohttp
 import pytest
 import trustme
-from proxies import KEY, PATIENT, QUICK, Gateway, Nginx, every_walk, free_port, ids, port_of, read, read_while
+from proxies import (
+    KEY,
+    PATIENT,
+    QUICK,
+    Gateway,
+    Nginx,
+    every_walk,
+    free_port,
+    ids,
+    outlast,
+    port_of,
+    read,
+    read_while,
+)
 
 from apimall_async import (
     APIConnectionError,
@@ -135,13 +148,7 @@ async def test_an_upstream_that_fails_in_a_body(
     """By then nginx has said 200: a cut answer, which is no shorter page, but tried again."""
     gzipping = "gzip on; gzip_types application/json; gzip_proxied any;" if zipped else ""
     proxy = nginx(port_of(behind), http=gzipping, location="proxy_read_timeout 100ms;")
-    async with proxy.client(retry=QUICK) as client:
-        behind.fault(fault, fault)
-        assert (await client.list_history(limit=50)).items == tuple(behind.tasks[:50])
-        behind.fault(fault, fault, fault)
-        with pytest.raises(APIConnectionError, match="ClientPayloadError"):
-            await client.list_history(limit=50)
-    assert len(behind.requests) == 6
+    await outlast(proxy, behind, fault, APIConnectionError, "ClientPayloadError")
 
 
 # --- nginx itself -------------------------------------------------------------------------------
