@@ -236,7 +236,9 @@ class AsyncClient:
             raise ClientClosedError("the client is closed: make another")
         limits = Limits(max_bytes, timeout)
         try:
-            return await download(task, Path(directory), limits, on_bytes, anywhere=is_loopback(self._url))
+            return await download(
+                task, Path(directory), limits, on_bytes, allow_private=is_loopback(self._url)
+            )
         except APIError as error:
             self._cut_key(error)
             raise

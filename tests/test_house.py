@@ -32,7 +32,24 @@ ARROWS = {  # module: what it imports of the package, and of the others what it 
     "_guard": (("_errors", "_pace", "_protocol"), "aiohttp cattrs"),
     "_settings": (("_errors", "_protocol"), "asyncio cattrs"),
     "_transport": (("_errors", "_protocol"), "backoff cattrs"),
-    "_images": (("_errors", "_models", "_protocol", "_transport", "_version"), "backoff cattrs"),
+    "_images": (("_images._transfer",), "aiohttp asyncio backoff cattrs"),
+    "_images._failures": (("_errors", "_protocol", "_transport"), "asyncio backoff cattrs socket"),
+    "_images._hosts": (("_images._failures",), "aiohttp asyncio backoff cattrs"),
+    "_images._names": ((), "aiohttp asyncio backoff cattrs socket yarl"),
+    "_images._partial": (("_images._names",), "aiohttp backoff cattrs socket yarl"),
+    "_images._sessions": (("_images._hosts", "_version"), "backoff cattrs socket yarl"),
+    "_images._transfer": (
+        (
+            "_errors",
+            "_images._failures",
+            "_images._hosts",
+            "_images._names",
+            "_images._partial",
+            "_images._sessions",
+            "_models",
+        ),
+        "backoff cattrs socket",
+    ),
     "_client": (
         (
             "_errors",

@@ -105,7 +105,7 @@ def test_one_failure_is_told_and_the_rest_is_saved(run: Run, gateway: LocalGatew
     *lines, total = result.stderr.splitlines()
     assert sorted(lines) == sorted(
         [
-            f"apimall: {lost.task_id}: the image's host answered 404 Not Found (status 404)",
+            f"apimall: {lost.task_id}: the image's host responded with 404 Not Found (status 404)",
             f"apimall: {large.task_id}: the image has more than 1048576 bytes",
         ]
     )

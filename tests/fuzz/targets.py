@@ -20,7 +20,7 @@ import markup
 from multidict import CIMultiDict
 
 from apimall_async import APIError, HistoryPage, ImageTask
-from apimall_async._images import file_stem
+from apimall_async._images._names import file_stem
 from apimall_async._protocol import _careful, _Envelope, parse_retry_after, read_page
 from apimall_async.cli._failures import describe
 from apimall_async.cli._formats import FORMATS
