@@ -192,6 +192,17 @@ def test_every_row_of_the_table_is_a_module() -> None:
     assert ARROWS.keys() <= names
 
 
+def test_a_package_is_imported_by_its_own_name() -> None:
+    """What is outside of a private package imports none of the modules in it."""
+    wrong = [
+        f"{module} imports {target}"
+        for module, (targets, _) in ARROWS.items()
+        for target in targets
+        if "." in target and target.partition(".")[0] != module.partition(".")[0]
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
 @pytest.mark.parametrize("facade", FACADES)
 def test_all_is_sorted_and_complete(facade: ModuleType) -> None:
     """``__all__`` holds every public name of a façade, each once, in order."""
