@@ -5,39 +5,52 @@ import signal
 import sys
 import time
 
+import builds
+import imports
+import instructions
 import limits
+import loop
+import memory
 import reading
 import report
 
 
 SECTIONS = {
     "read": reading.read,
+    "instructions": instructions.instructions,
     "latency": reading.latency,
-    "memory": reading.memory,
-    "import": reading.imports,
-    "loop": reading.loop,
+    "memory": memory.memory,
+    "import": imports.imports,
+    "loop": loop.loop,
     "limits": limits.limits,
 }
 
 
 def main() -> None:
-    """Run the sections asked for, and list the targets. A target that is missed is no failure."""
+    """Run the sections that were chosen, and list the targets. A target that is missed is no failure."""
     parser = argparse.ArgumentParser("tests/benchmarks", description=__doc__)
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(SECTIONS))
     parser.add_argument("--quick", action="store_true", help="fewer rounds, shorter histories")
-    options = parser.parse_args()
-    if unknown := set(options.sections) - SECTIONS.keys():
+    parser.add_argument(
+        "--against",
+        metavar="BUILD",
+        help="a wheel of apimall_async, or a version that pip finds, to be measured beside the one installed"
+        " (read, instructions, import)",
+    )
+    given = parser.parse_args()
+    if unknown := set(given.sections) - SECTIONS.keys():
         parser.error(f"no such section: {', '.join(sorted(unknown))}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that servers and children are ended
     started = time.monotonic()
     report.machine(" ".join(["python tests/benchmarks", *sys.argv[1:]]))
     targets: list[report.Target] = []
-    for name in options.sections or SECTIONS:
-        targets += SECTIONS[name](quick=options.quick)
+    with builds.installed(given.against) as against:
+        for name in given.sections or SECTIONS:
+            targets += SECTIONS[name](builds.Options(given.quick, against))
     report.targets(targets)
-    if options.quick:
-        report.say("With --quick the runs are too short to decide anything.\n")
-    report.say(f"All of this took {time.monotonic() - started:.0f} s.")
+    if given.quick:
+        report.write("With --quick the runs are too short to decide anything.\n")
+    report.write(f"All of this took {time.monotonic() - started:.0f} s.")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """One measurement in a fresh process: ``child.py TASK OPTIONS-AS-JSON`` prints its result as JSON.
 
-Where several children start together, each says "ready" and waits for a line on stdin.
+Where several children start together, each writes "ready" and waits for a line on stdin.
 """
 
 import asyncio
@@ -15,6 +15,9 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+
+import counting
+import decoding
 
 
 def _memory(name: str) -> float:
@@ -31,7 +34,7 @@ def _memory(name: str) -> float:
 
 
 def read(contestant: str, **options: Any) -> dict[str, float]:
-    """Read a whole history; tell seconds and MiB."""
+    """Read a whole history; return seconds and MiB."""
     module = importlib.import_module(f"contestants.{contestant}")
     imported = _memory("VmRSS")
     wall, cpu = time.perf_counter(), time.process_time()
@@ -45,7 +48,7 @@ def under_limit(contestant: str, *, seconds: float, **options: Any) -> dict[str,
     """Read a history against a rate limit, but no longer than so many seconds."""
     module = importlib.import_module(f"contestants.{contestant}")
     progress = {"pages": 0, "tasks": 0}
-    read = _fan_out if hasattr(module, "connect") else _walk
+    read = _fan_out if hasattr(module, "connect") else _iterate
     ended = "read"
 
     async def run() -> None:
@@ -82,13 +85,13 @@ async def _fan_out(
         await asyncio.gather(*[work(fetch) for _ in range(workers)])
 
 
-async def _walk(module: Any, progress: dict[str, int], *, workers: int, **options: Any) -> None:
-    """Walk with so many pages read ahead; what was seen is in the log record that ends the walk."""
+async def _iterate(module: Any, progress: dict[str, int], *, workers: int, **options: Any) -> None:
+    """Iterate with so many pages read ahead; what was seen is in the log record at the end."""
 
     def note(record: logging.LogRecord) -> bool:
-        if record.msg.startswith("walk ended"):
-            tally: Any = record.args[0]  # type: ignore[index]
-            progress.update(pages=tally.pages, tasks=tally.tasks)
+        if record.msg.startswith(("iteration ended", "walk ended")):  # the latter: 0.1.0
+            stats: Any = record.args[0]  # type: ignore[index]
+            progress.update(pages=stats.pages, tasks=stats.tasks)
         return False
 
     logger = logging.getLogger("apimall_async")
@@ -141,32 +144,8 @@ def hold(contestant: str, **options: Any) -> dict[str, float]:
     }
 
 
-def structure(url: str, key: str) -> dict[str, float]:
-    """Decode and structure one page of 50, often; milliseconds of CPU."""
-    import aiohttp  # noqa: PLC0415 - the other tasks must not pay for this
-
-    from apimall_async._protocol import read_page  # noqa: PLC0415
-
-    async def fetch() -> tuple[int, Any, bytes]:
-        headers = {"Authorization": f"Bearer {key}"}
-        request = aiohttp.request("GET", f"{url}/api/v1/images/history?page=2&limit=50", headers=headers)
-        async with request as response:
-            return response.status, response.headers, await response.read()
-
-    answer = asyncio.run(fetch())
-    gc.collect()
-    gc.freeze()  # as above
-    times = []
-    for _ in range(400):
-        start = time.thread_time()
-        read_page(*answer)
-        times.append((time.thread_time() - start) * 1e3)
-    times.sort()
-    return {"p90": times[-40], "longest": times[-1]}
-
-
 def import_modules(names: list[str]) -> dict[str, float]:
-    """Import modules; tell seconds."""
+    """Import modules; return seconds."""
     wall, cpu = time.perf_counter(), time.process_time()
     for name in names:
         importlib.import_module(name)
@@ -177,22 +156,26 @@ TASKS: dict[str, Callable[..., dict[str, Any]]] = {
     "read": read,
     "under_limit": under_limit,
     "hold": hold,
-    "structure": structure,
+    "structure": decoding.structure,
     "import_modules": import_modules,
+    "count_reading": counting.count_reading,
+    "count_decoding": decoding.count_decoding,
 }
 
 
 def main() -> None:
-    """Get ready, wait for the start, measure, tell."""
+    """Get ready, wait for the start, measure, report."""
     task, options = TASKS[sys.argv[1]], json.loads(sys.argv[2])
+    if path := options.pop("path", None):  # another build than the one under test
+        sys.path.insert(0, path)
     if "contestant" in options:
         importlib.import_module(f"contestants.{options['contestant']}")
-    _say("ready")
+    _send("ready")
     sys.stdin.readline()
-    _say(json.dumps(task(**options)))
+    _send(json.dumps(task(**options)))
 
 
-def _say(text: str) -> None:
+def _send(text: str) -> None:
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from builds import Options
 from measuring import Result, measure, measure_together, progress
-from report import Target, say, table
-from servers import Answered, find_nginx, gateway, nginx
+from report import Target, table, write
+from servers import Response, find_nginx, gateway, nginx
 
 
 TASKS = 20_000
@@ -23,12 +24,12 @@ class Limited(NamedTuple):
 
     @property
     def per_second(self) -> float:
-        """Answers other than 429, a second."""
+        """Responses other than 429, a second."""
         return self.ok / self.seconds
 
     @property
     def share_refused(self) -> float:
-        """The share of the answers that were 429."""
+        """The share of the responses that were 429."""
         return self.refused / (self.ok + self.refused)
 
 
@@ -43,17 +44,17 @@ _OURS, *_OTHERS = _CLIENTS
 _STAINLESS = _OTHERS[0]
 
 
-def limits(*, quick: bool) -> list[Target]:
+def limits(options: Options) -> list[Target]:
     """Read against rate limits that nobody was told of."""
     found: list[Target] = []
     if not find_nginx():
-        say("nginx not found: skipped (apt-get install nginx-light)\n")
+        write("nginx not found: skipped (apt-get install nginx-light)\n")
         found += [Target(what, "", "nginx not found", None) for what in ("nginx", "4 processes")]
     else:
-        found += _behind_nginx(quick=quick)
-    found += _token_bucket(quick=quick)
+        found += _behind_nginx(quick=options.quick)
+    found += _token_bucket(quick=options.quick)
     if find_nginx():
-        found += _four_processes(quick=quick)
+        found += _four_processes(quick=options.quick)
     return found
 
 
@@ -67,8 +68,8 @@ def _behind_nginx(*, quick: bool) -> list[Target]:
             with nginx(server, rate=50, burst=10) as proxy:
                 options = {**_CLIENTS[name], **server.address, "url": proxy.urls[0]}
                 result = measure("under_limit", workers=8, seconds=seconds, **options)
-                results.append((name, _limited(result, proxy.answers())))
-    say(f"## nginx limit_req 50 r/s, burst 10, nodelay; {TASKS:,} tasks, 8 at a time\n")
+                results.append((name, _limited(result, proxy.responses())))
+    write(f"## nginx limit_req 50 r/s, burst 10, nodelay; {TASKS:,} tasks, 8 at a time\n")
     _print_limited(results, rate=50, seconds=seconds)
     return _limited_targets("nginx 50/s", [r for name, r in results if name == _OURS], 50, 0.03)
 
@@ -82,8 +83,8 @@ def _token_bucket(*, quick: bool) -> list[Target]:
             progress(f"token bucket: {name}")
             options = {**_CLIENTS[name], **server.address}
             result = measure("under_limit", workers=8, seconds=seconds, **options)
-            results.append((name, _limited(result, server.answers())))
-    say(
+            results.append((name, _limited(result, server.responses())))
+    write(
         "## LocalGateway's token bucket, 100/s, burst 20, Retry-After: 1;"
         f" {pages * 50:,} tasks, 8 at a time\n"
     )
@@ -93,7 +94,7 @@ def _token_bucket(*, quick: bool) -> list[Target]:
 
 def _four_processes(*, quick: bool) -> list[Target]:
     seconds = 6.0 if quick else 25.0
-    say(
+    write(
         "## Four processes that share one limit of 60/s (nginx, burst 10) and nothing else;"
         f" {seconds:.0f} s, 8 at a time each\n"
     )
@@ -105,11 +106,11 @@ def _four_processes(*, quick: bool) -> list[Target]:
                 options = {**_CLIENTS[name], **server.address, "workers": 8, "seconds": seconds}
                 runs = [("under_limit", {**options, "url": url}) for url in proxy.urls]
                 ended = [result["ended"] for result in measure_together(runs)]
-                answers = proxy.answers()
-            all_ok, refused, _ = _count(answers)
+                responses = proxy.responses()
+            all_ok, refused, _ = _count(responses)
             efficiency = all_ok / seconds / 60
             shares = [
-                _count([answer for answer in answers if answer.port == port])[0] * 4 / all_ok
+                _count([response for response in responses if response.port == port])[0] * 4 / all_ok
                 for port in proxy.ports
             ]
             share_refused = refused / (all_ok + refused)
@@ -139,22 +140,22 @@ def _four_processes(*, quick: bool) -> list[Target]:
     return found
 
 
-def _count(answers: Sequence[Answered]) -> tuple[int, int, float]:
-    """OK, 429, and the seconds from the first answer to the last."""
-    moments = [answer.when for answer in answers]
-    refused = sum(answer.status == 429 for answer in answers)
-    ok = sum(answer.status == 200 for answer in answers)
+def _count(responses: Sequence[Response]) -> tuple[int, int, float]:
+    """OK, 429, and the seconds from the first response to the last."""
+    moments = [response.when for response in responses]
+    refused = sum(response.status == 429 for response in responses)
+    ok = sum(response.status == 200 for response in responses)
     return ok, refused, max(moments) - min(moments)
 
 
-def _limited(result: Result, answers: Sequence[Answered]) -> Limited:
-    ok, refused, seconds = _count(answers)
+def _limited(result: Result, responses: Sequence[Response]) -> Limited:
+    ok, refused, seconds = _count(responses)
     return Limited(seconds, ok, refused, result["pages"], result["tasks"], result["ended"])
 
 
 def _print_limited(results: Sequence[tuple[str, Limited]], *, rate: float, seconds: float) -> None:
-    say(
-        "Counted by the server; efficiency is its answers OK a second, over the allowed rate (the burst"
+    write(
+        "Counted by the server; efficiency is its responses OK a second, over the allowed rate (the burst"
         " is not deducted). Used is what the client got to see of them: the rest was read ahead of the"
         f" end. At most {seconds:.0f} s each.\n"
     )

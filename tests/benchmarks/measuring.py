@@ -1,6 +1,7 @@
 """Children that measure, in rounds, and the numbers that come of it."""
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -12,14 +13,24 @@ from typing import Any
 
 HERE = Path(__file__).parent
 Result = dict[str, Any]
+Run = tuple[str, Mapping[str, Any]]
+"""A task of child.py, and its options."""
 
 
 class Child:
-    """A measurement in a fresh process: see child.py."""
+    """A measurement in a fresh process, maybe under a program that looks on: see child.py."""
 
-    def __init__(self, task: str, options: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        task: str,
+        options: Mapping[str, Any],
+        *,
+        under: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+    ) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, HERE / "child.py", task, json.dumps(options)],
+            [*under, sys.executable, HERE / "child.py", task, json.dumps(options)],
+            env=os.environ | (env or {}),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -55,12 +66,12 @@ class Child:
 
 
 @contextmanager
-def children(runs: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[list[Child]]:
+def children(runs: Sequence[Run], **how: Any) -> Iterator[list[Child]]:
     """Start children together; end them at the end."""
     started: list[Child] = []
     try:
         for task, options in runs:
-            started.append(Child(task, options))
+            started.append(Child(task, options, **how))
         for child in started:
             child.wait_ready()
         for child in started:
@@ -71,15 +82,18 @@ def children(runs: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[list[Chi
             child.end()
 
 
-def measure_together(runs: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Result]:
+def measure_together(runs: Sequence[Run]) -> list[Result]:
     """Measure in several fresh processes at once."""
     with children(runs) as started:
         return [child.result() for child in started]
 
 
-def measure(task: str, **options: Any) -> Result:
+def measure(
+    task: str, *, under: Sequence[str] = (), env: Mapping[str, str] | None = None, **options: Any
+) -> Result:
     """Measure in one fresh process."""
-    return measure_together([(task, options)])[0]
+    with children([(task, options)], under=under, env=env) as (child,):
+        return child.result()
 
 
 class Series:
@@ -112,7 +126,7 @@ class Series:
         return (high - low) / self.median
 
 
-def in_rounds(rounds: int, runs: Mapping[str, tuple[str, Mapping[str, Any]]]) -> dict[str, list[Result]]:
+def in_rounds(rounds: int, runs: Mapping[str, Run]) -> dict[str, list[Result]]:
     """Measure each, then each again, and so on, so that a noisy minute hits all alike."""
     results: dict[str, list[Result]] = {name: [] for name in runs}
     for number in range(rounds):

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from callgrind import find_valgrind
 from servers import find_nginx
 
 
@@ -23,8 +24,8 @@ class Target(NamedTuple):
     """None: not measured."""
 
 
-def say(text: str = "") -> None:
-    """Print at once."""
+def write(text: str = "") -> None:
+    """Write to stdout at once."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
@@ -32,11 +33,11 @@ def say(text: str = "") -> None:
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table; all but the first column hold numbers."""
     widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
-    say(_row(heads, widths))
-    say(_row(["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])], widths))
+    write(_row(heads, widths))
+    write(_row(["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])], widths))
     for row in rows:
-        say(_row(row, widths))
-    say()
+        write(_row(row, widths))
+    write()
 
 
 def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
@@ -48,7 +49,7 @@ def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
 def targets(all_targets: Sequence[Target]) -> None:
     """Print which targets were met."""
     verdicts = {True: "yes", False: "**NO**", None: "not measured"}
-    say("## Targets\n")
+    write("## Targets\n")
     table(
         ["target", "wanted", "measured", "met?"],
         [[t.what, t.wanted, t.measured, verdicts[t.met]] for t in all_targets],
@@ -60,10 +61,11 @@ def machine(command: str) -> None:
     packages = ("apimall-async", "aiohttp", "msgspec", "orjson", "cattrs", "attrs", "backoff", "openai")
     versions = ", ".join(f"{name} {_version(name)}" for name in packages)
     load = " ".join(f"{value:.2f}" for value in os.getloadavg())
-    say("# Benchmarks\n")
-    say(f"- `{command}`, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
-    say(f"- {platform.platform()}, {_processor()}, {os.cpu_count()} cores, load {load} at the start")
-    say(f"- {platform.python_implementation()} {platform.python_version()}; {versions}; {_nginx()}\n")
+    write("# Benchmarks\n")
+    write(f"- `{command}`, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
+    write(f"- {platform.platform()}, {_processor()}, {os.cpu_count()} cores, load {load} at the start")
+    write(f"- {platform.python_implementation()} {platform.python_version()}; {versions}")
+    write(f"- {_nginx()}; {_valgrind()}\n")
 
 
 def _version(package: str) -> str:
@@ -87,5 +89,12 @@ def _nginx() -> str:
     program = find_nginx()
     if not program:
         return "no nginx"
-    told = subprocess.run([program, "-v"], capture_output=True, text=True, check=True)
-    return told.stderr.strip().removeprefix("nginx version: ")
+    written = subprocess.run([program, "-v"], capture_output=True, text=True, check=True)
+    return written.stderr.strip().removeprefix("nginx version: ")
+
+
+def _valgrind() -> str:
+    program = find_valgrind()
+    if not program:
+        return "no valgrind"
+    return subprocess.check_output([program, "--version"], text=True).strip()

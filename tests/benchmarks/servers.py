@@ -16,11 +16,12 @@ from typing import Any, NamedTuple
 HERE = Path(__file__).parent
 
 
-class Answered(NamedTuple):
-    """One answer, as the server has it."""
+class Response(NamedTuple):
+    """One response, as the server has it."""
 
     when: float
     status: int | None
+    key: str = ""
     port: int = 0
 
 
@@ -41,11 +42,11 @@ class Gateway:
         """What a contestant needs to know."""
         return {"url": self.url, "key": self.key}
 
-    def answers(self) -> list[Answered]:
-        """Tell what was answered since the last call."""
+    def responses(self) -> list[Response]:
+        """List the responses since the last call."""
         self._stdin.write("\n")
         self._stdin.flush()
-        return [Answered(*answer) for answer in json.loads(self._stdout.readline())]
+        return [Response(*response) for response in json.loads(self._stdout.readline())]
 
 
 @contextmanager
@@ -74,13 +75,13 @@ class Nginx:
         self._log = log
         self._read = 0
 
-    def answers(self) -> list[Answered]:
-        """Tell what was answered since the last call."""
+    def responses(self) -> list[Response]:
+        """List the responses since the last call."""
         time.sleep(0.1)
         lines = self._log.read_text().splitlines()
         new, self._read = lines[self._read :], len(lines)
         fields = (line.split() for line in new)
-        return [Answered(float(when), int(status), int(port)) for when, status, port in fields]
+        return [Response(float(when), int(status), port=int(port)) for when, status, port in fields]
 
 
 def find_nginx() -> str | None:
@@ -92,8 +93,8 @@ _CONFIG = """
 daemon off; master_process off; pid {home}/pid; error_log {home}/error.log;
 events {{ worker_connections 1024; }}
 http {{
-  log_format answers "$msec $status $server_port";
-  access_log {home}/answers.log answers;
+  log_format responses "$msec $status $server_port";
+  access_log {home}/responses.log responses;
   client_body_temp_path {home}/b; proxy_temp_path {home}/p; fastcgi_temp_path {home}/f;
   uwsgi_temp_path {home}/u; scgi_temp_path {home}/s;
   keepalive_requests 1000000;
@@ -140,7 +141,7 @@ def nginx(behind: Gateway, *, rate: int, burst: int, ports: int = 1) -> Iterator
         with process:
             try:
                 _wait_listening(free[-1], home / "error.log")
-                yield Nginx(free, home / "answers.log")
+                yield Nginx(free, home / "responses.log")
             finally:
                 assert process.stdin
                 process.stdin.close()
