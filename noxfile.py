@@ -150,7 +150,7 @@ def release_check(session: nox.Session) -> None:
     alone = ["uv", "run", "--isolated", "--no-project", "--python", f"{session.bin}/python", "--with"]
     session.run(*alone, str(wheel), "python", "-c", "import apimall_async.testing, apimall_async.ui", env=ENV)
     session.run(*alone, f"{wheel}[cli]", "apimall", "--version", env=ENV)
-    session.run(*alone, f"{wheel}[cli]", "apimall", "history", "--demo", "--max-items", "3", env=ENV)
+    session.run(*alone, f"{wheel}[cli]", "apimall", "history", "--demo", "--limit", "3", env=ENV)
 
 
 @nox.session(python=OLDEST)

@@ -1,6 +1,7 @@
 """Read the image history of an API Mall account: typed, exact, as fast as the gateway allows."""
 
 from apimall_async._client import AsyncClient
+from apimall_async._conversion import Page, configure_converter
 from apimall_async._errors import (
     APIConnectionError,
     APIError,
@@ -37,10 +38,15 @@ __all__ = [
     "ImageTask",
     "InternalServerError",
     "NotFoundError",
+    "Page",
     "PaginationError",
     "PermissionDeniedError",
     "RateLimitError",
     "RetryPolicy",
     "TaskStatus",
     "__version__",
+    "configure_converter",
 ]
+
+for _value in [value for name, value in vars().items() if name in __all__ and name != "__version__"]:
+    _value.__module__ = __name__  # tracebacks and help show the names that users import

@@ -1,35 +1,29 @@
-"""AsyncClient: owns or borrows a session, sends requests, exposes the walks."""
+"""AsyncClient: owns a session or uses the caller's, sends requests, iterates over the history."""
 
-import logging
-import re
 import sys
-import time
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable
+from functools import wraps
 from os import PathLike
 from pathlib import Path
-from typing import Any, Never, Self, TypeVar, cast
+from typing import Any, Never, ParamSpec, Self, TypeVar
 
 import aiohttp
-import attrs
-import backoff
 from multidict import CIMultiDict
 from yarl import URL
 
+from apimall_async._contract import MAX_PAGE_SIZE
+from apimall_async._conversion import Page
+from apimall_async._endpoints import IMAGE_HISTORY, Endpoint
 from apimall_async._errors import APIError, ClientClosedError
+from apimall_async._fetcher import Fetcher
 from apimall_async._guard import Guard, RetryPolicy
 from apimall_async._images import Limits, download
 from apimall_async._models import HistoryPage, ImageTask
-from apimall_async._protocol import MAX_LIMIT, Headers, read_page
-from apimall_async._settings import (
-    find_api_key,
-    find_history_url,
-    find_proxy,
-    is_loopback,
-    make_timeout,
-)
-from apimall_async._transport import Answer, Transport
+from apimall_async._pagination import Fetch, Options, Stats, check_integer, iterate_items, iterate_pages
+from apimall_async._redaction import Redactor
+from apimall_async._settings import find_api_key, find_base_url, find_proxy, is_loopback, make_timeout
+from apimall_async._transport import Transport
 from apimall_async._version import __version__
-from apimall_async._walk import Fetch, Tally, Walk, check_whole, walk_pages, walk_tasks
 
 
 _DEFAULT_RETRY = RetryPolicy()
@@ -38,20 +32,24 @@ _USER_AGENT = (
     f" aiohttp/{'.'.join(aiohttp.__version__.split('.')[:2])}"
 )
 
-_HIDDEN = b"[API key]"
-_ESCAPE = re.compile(rb"\\(?:u00(?!22|5[cC])([2-7][0-9a-fA-F])|.)", re.DOTALL)  # JSON's, of printable ASCII
-
-_T = TypeVar("_T")
-
-_logger = logging.getLogger("apimall_async")
+A = ParamSpec("A")
+P = TypeVar("P", bound=Page[Any])
+T = TypeVar("T")
 
 
-@attrs.frozen
-class _Call:
-    """One request of the caller's, through all its tries."""
+def _without_limit(method: Callable[A, T]) -> Callable[A, T]:
+    """Tell whoever passes ``limit=``, as to ``list_history``, which of two things it may mean here."""
 
-    tally: Tally
-    deadline: float
+    @wraps(method)
+    def checked(*args: A.args, **options: A.kwargs) -> T:
+        if "limit" in options:
+            raise TypeError(
+                f"{method.__name__}() takes no limit=: it is page_size= for tasks a page, "
+                "max_items= for tasks in all"
+            )
+        return method(*args, **options)
+
+    return checked
 
 
 class AsyncClient:
@@ -86,33 +84,21 @@ class AsyncClient:
         retry: RetryPolicy | None = _DEFAULT_RETRY,
         proxy: str | None = None,
     ) -> None:
-        self._key = find_api_key(api_key)
-        self._url = find_history_url(base_url)
+        key = find_api_key(api_key)
+        url = find_base_url(base_url)
+        self._base_url = url
+        self._redactor = Redactor(key)
         self._transport = Transport(
             session,
             CIMultiDict(
-                {
-                    "Authorization": f"Bearer {self._key}",
-                    "Accept": "application/json",
-                    "User-Agent": _USER_AGENT,
-                }
+                {"Authorization": f"Bearer {key}", "Accept": "application/json", "User-Agent": _USER_AGENT}
             ),
+            self._redactor,
             make_timeout(timeout),
-            find_proxy(self._url, proxy, from_environment=session is None),
+            find_proxy(url, proxy, from_environment=session is None),
         )
-        self._guard = Guard(retry or _DEFAULT_RETRY)
-        # Not a bound method: in a cycle with itself the client would linger when it is dropped.
-        self._try = AsyncClient._attempt
-        if retry:
-            self._try = backoff.on_exception(
-                self._guard.waits,
-                APIError,
-                max_tries=retry.max_tries,
-                jitter=None,  # the waits have their own; backoff's would wait less than told
-                giveup=_is_final,
-                on_backoff=_note_retry,
-                logger=None,  # backoff's would log at its own mind
-            )(self._try)
+        guard = Guard(retry or _DEFAULT_RETRY)
+        self._fetcher = Fetcher(url, self._transport, guard, self._redactor, retry.max_tries if retry else 1)
 
     async def __aenter__(self) -> Self:
         return self
@@ -122,7 +108,7 @@ class AsyncClient:
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else "open"
-        return f"<{type(self).__name__} {self._url.origin()} {state}>"
+        return f"<{type(self).__name__} {self._base_url.origin()} {state}>"
 
     def __reduce__(self) -> Never:
         raise TypeError("an AsyncClient cannot be pickled or copied, it holds the API key: make another")
@@ -133,10 +119,10 @@ class AsyncClient:
         return self._transport.closed
 
     async def close(self) -> None:
-        """Close the client and its own session, not a borrowed one. Idempotent.
+        """Close the client and its own session, not the caller's. Idempotent.
 
-        Requests under way fail with ClientClosedError: at once where they wait for an answer, and when
-        their wait is over where the guard or a retry holds them back.
+        Requests under way fail with ClientClosedError: at once where they wait for a response, and
+        when their wait is over where the guard or a retry holds them back.
         """
         await self._transport.close()
 
@@ -150,17 +136,18 @@ class AsyncClient:
         Raises:
             ValueError: ``page`` or ``limit`` out of range; no request was sent.
             APIError: the request failed, by the subclass that says how.
-            ClientClosedError: the client, or the session lent to it, has been closed.
+            ClientClosedError: the client, or the session passed to it, has been closed.
 
         """
-        check_whole("page", page, 1)
-        check_whole("limit", limit, 1, MAX_LIMIT)
-        return await self._try(self, page, limit, _Call(Tally(), self._guard.deadline()))
+        check_integer("page", page, 1)
+        check_integer("limit", limit, 1, MAX_PAGE_SIZE)
+        return await self._fetcher.reader(IMAGE_HISTORY, Stats())(page, limit)
 
+    @_without_limit
     def iter_history(
         self,
         *,
-        limit: int = 50,
+        page_size: int = 50,
         start_page: int = 1,
         max_items: int | None = None,
         read_ahead: int = 0,
@@ -169,26 +156,28 @@ class AsyncClient:
         """Iterate over the tasks of the history, none twice, while it goes on growing.
 
         Args:
-            limit: tasks a page, 1 to 50. More is faster.
-            start_page: the page, of ``limit`` tasks, to start with, from 1.
-            max_items: tasks to yield at most; None for all. No more than needed are asked for.
-            read_ahead: pages to request ahead of the reader; implies ``exact``.
-            exact: prove that no task was skipped, also where tasks are deleted meanwhile. Costs up to
-                1.22 times the requests at ``limit=50``, more below; a small limit may be exceeded a little.
+            page_size: tasks a page, 1 to 50. More is faster.
+            start_page: the page, of ``page_size`` tasks, to start with, from 1.
+            max_items: tasks to yield at most; None for all. No more than needed are requested.
+            read_ahead: pages to prefetch, requested concurrently ahead of the reader; implies ``exact``.
+            exact: prove that no task was skipped, also where tasks are deleted meanwhile. Costs up to 1.22
+                times the requests at ``page_size=50``, more below; a small size may be exceeded a little.
 
         Raises:
             ValueError: an argument out of range, at once.
-            PaginationError: the pages cannot be walked to an end, or (exact) a gap cannot be ruled out.
+            PaginationError: the pages lead to no end, or (exact) a gap cannot be ruled out.
             APIError: a request failed; every task before it was yielded.
-            ClientClosedError: the client, or the session lent to it, has been closed.
+            ClientClosedError: the client, or the session passed to it, has been closed.
 
         """
-        return self._iterate(walk_tasks, Walk(limit, start_page, max_items, read_ahead, exact))
+        options = Options(page_size, start_page, max_items, read_ahead, exact)
+        return self._iterate(iterate_items, IMAGE_HISTORY, options)
 
+    @_without_limit
     def iter_history_pages(
         self,
         *,
-        limit: int = 50,
+        page_size: int = 50,
         start_page: int = 1,
         max_items: int | None = None,
         read_ahead: int = 0,
@@ -198,7 +187,8 @@ class AsyncClient:
 
         A page holds the tasks that were not yielded before; one without any is not yielded.
         """
-        return self._iterate(walk_pages, Walk(limit, start_page, max_items, read_ahead, exact))
+        options = Options(page_size, start_page, max_items, read_ahead, exact)
+        return self._iterate(iterate_pages, IMAGE_HISTORY, options)
 
     async def download(
         self,
@@ -213,7 +203,7 @@ class AsyncClient:
 
         The file is named by the task's id and, for the suffix, by what it holds. It has its name only
         once it is whole. An image that broke off is continued by the next call where its host allows it.
-        Up to 16 of them are under way at a time. Its host is never told the key, and has to be on the
+        Up to 16 of them are under way at a time. Its host never gets the key, and has to be on the
         internet, unless the gateway is on this machine.
 
         Args:
@@ -225,7 +215,7 @@ class AsyncClient:
 
         Raises:
             ValueError: the task has no ``image_url``, or a limit is none.
-            APIStatusError: the image's host answered with an error status.
+            APIStatusError: the image's host responded with an error status.
             APIConnectionError: it could not be reached, or broke off. Nothing is tried again.
             APIResponseValidationError: the URL, the address, or what came is not acceptable.
             ClientClosedError: the client has been closed.
@@ -237,74 +227,17 @@ class AsyncClient:
         limits = Limits(max_bytes, timeout)
         try:
             return await download(
-                task, Path(directory), limits, on_bytes, allow_private=is_loopback(self._url)
+                task, Path(directory), limits, on_bytes, allow_private=is_loopback(self._base_url)
             )
         except APIError as error:
-            self._cut_key(error)
+            self._redactor.error(error)
             raise
 
     def _iterate(
-        self, walk: Callable[[Fetch, Walk, Tally], AsyncGenerator[_T]], what: Walk
-    ) -> AsyncGenerator[_T]:
-        tally = Tally()
-
-        def fetch(page: int, limit: int) -> Coroutine[Any, Any, HistoryPage]:
-            return self._try(self, page, limit, _Call(tally, self._guard.deadline()))
-
-        return walk(fetch, what, tally)
-
-    async def _attempt(self, page: int, limit: int, call: _Call) -> HistoryPage:
-        """Send one request, once, when the guard lets it."""
-        url = URL(f"{self._url}?page={page}&limit={limit}", encoded=True)
-        try:
-            return read_page(*await self._send(url, call))
-        except APIError as error:
-            self._cut_key(error)
-            raise
-
-    async def _send(self, url: URL, call: _Call) -> Answer:
-        guard = self._guard
-        asked = time.monotonic()
-        started: float | None = None
-
-        def start() -> bool:
-            nonlocal started
-            started = guard.start()
-            return started is not None
-
-        def note(status: int, headers: Headers) -> None:
-            guard.note(cast("float", started), status, headers)
-
-        while True:
-            self._transport.check_open()
-            await guard.admit(call.deadline)
-            if answer := await self._transport.get(url, start, note):
-                call.tally.waited += cast("float", started) - asked
-                return answer._replace(body=_without(self._key.encode(), answer.body))
-
-    def _cut_key(self, error: APIError) -> None:
-        """Cut the key out of what aiohttp quotes of an answer."""
-        error.message = error.message.replace(self._key, _HIDDEN.decode())
-        error.args = (error.message,)
-
-
-def _without(key: bytes, body: bytes) -> bytes:
-    """Cut the key out of an answer: a proxy, or a hostile gateway, may echo it, also spelled with escapes."""
-    body = body.replace(key, _HIDDEN)
-    if b"\\" in body and b"\\u00" in body:  # the first is found, or not, in a thirtieth of the time
-        plain = _ESCAPE.sub(lambda match: bytes.fromhex(match[1].decode()) if match[1] else match[0], body)
-        if key in plain:
-            return plain.replace(key, _HIDDEN)
-    return body
-
-
-def _is_final(error: Exception) -> bool:
-    return not (isinstance(error, APIError) and error.retryable)
-
-
-def _note_retry(details: Any) -> None:
-    tally = cast("_Call", details["args"][-1]).tally
-    tally.retries += 1
-    tally.waited += details["wait"]
-    when = f"in {details['wait']:.2f} seconds" if details["wait"] else "when the guard lets it"
-    _logger.info("trying again %s after: %s", when, details["exception"])
+        self,
+        generator: Callable[[Fetch[P], Options, Stats], AsyncGenerator[T]],
+        endpoint: Endpoint[P],
+        options: Options,
+    ) -> AsyncGenerator[T]:
+        stats = Stats()
+        return generator(self._fetcher.reader(endpoint, stats), options, stats)

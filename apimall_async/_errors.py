@@ -7,9 +7,45 @@ Nothing outside it leaves the client, except ValueError for bad arguments, and t
 import copyreg
 from typing import Any
 
+from apimall_async._untrusted import printable_line
+
+
+_PYTHON_NAMES = {
+    "api_key": "the key given as api_key= or in APIMALL_API_KEY",
+    "base_url": "base_url",
+    "timeout": "timeout=",
+    "retry": "RetryPolicy",
+    "restart": "start the iteration again",
+}
+"""What hints call the settings of a client."""
+
 
 class ApimallError(Exception):
     """The root: ``except ApimallError`` catches whatever this library raises."""
+
+    _hint = ""
+
+    @property
+    def hint(self) -> str:
+        """What to do about it; empty where the message says it all."""
+        return self.format_hint()
+
+    @hint.setter
+    def hint(self, template: str) -> None:
+        self._hint = template
+
+    def format_hint(self, **names: str) -> str:
+        """Return the hint with other names for the settings than Python's, for a front end of your own.
+
+        Args:
+            names: for ``api_key``, ``base_url``, ``timeout`` and ``retry``; and for ``restart``, which says
+                how to begin again.
+
+        """
+        hint = self._hint
+        for name, shown in (_PYTHON_NAMES | names).items():
+            hint = hint.replace(f"{{{name}}}", shown)
+        return hint
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Rebuild without ``__init__``, whose required keywords pickle would not pass."""
@@ -21,69 +57,58 @@ class ConfigurationError(ApimallError, ValueError):
 
 
 class ClientClosedError(ApimallError):
-    """The client, or the session lent to it, has been closed."""
-
-
-def _printable(text: str) -> str:
-    """Make one line of a stranger's words, which can neither steer a terminal nor forge a line of a log."""
-    if text.isprintable():
-        return text
-    line = " ".join(text.split())
-    return "".join(
-        [character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line]
-    )
+    """The client, or the session that was passed to it, has been closed."""
 
 
 class APIError(ApimallError):
-    """A request failed, or the gateway answered ``success: false``.
+    """A request failed, or the gateway responded with ``success: false``.
 
     Attributes:
         message: what went wrong, in the gateway's words where it sent any.
         code: the gateway's error code, such as ``"unauthorized"``, or None.
-        request_id: what the vendor's support asks for, or None where none was sent.
+        request_id: what the vendor's support needs to find the request, or None where none was sent.
         retryable: whether the same request may succeed later; the client has tried that already.
-        hint: what to do about it, as the text of the error ends.
 
     """
 
-    hint = ""
     retryable = False
 
     def __init__(self, message: str, *, code: str | None = None, request_id: str | None = None) -> None:
-        self.message = _printable(message)
-        self.code = code and _printable(code)
-        self.request_id = request_id and _printable(request_id)
+        self.message = printable_line(message)
+        self.code = code and printable_line(code)
+        self.request_id = request_id and printable_line(request_id)
         super().__init__(self.message)
 
     def __str__(self) -> str:
         """Say what failed, what to do, and what to quote to support."""
         facts = [f"{name}={value}" for name, value in self._facts().items() if value is not None]
         text = self.message + (f" ({', '.join(facts)})" if facts else "")
-        return f"{text}; {self.hint}" if self.hint else text
+        hint = self.hint
+        return f"{text}; {hint}" if hint else text
 
     def _facts(self) -> dict[str, object]:
         return {"code": self.code, "request_id": self.request_id}
 
 
 class APIConnectionError(APIError):
-    """No whole answer came back: name resolution, connecting, TLS, or a cut connection."""
+    """No whole response came back: name resolution, connecting, TLS, or a cut connection."""
 
-    hint = "check the network, the proxy and base_url"
+    _hint = "check the network, the proxy and {base_url}"
     retryable = True
 
 
 class APITimeoutError(APIConnectionError):
     """One attempt took longer than ``timeout`` seconds."""
 
-    hint = "check the network, or give AsyncClient a longer timeout"
+    _hint = "check the network, or allow more time: {timeout}"
 
 
 class APIStatusError(APIError):
-    """The gateway, or a proxy in front of it, answered with an error status.
+    """The gateway, or a proxy in front of it, responded with an error status.
 
     Attributes:
         status: the HTTP status code.
-        retry_after: seconds to wait as told by ``Retry-After`` (RFC 9110, 10.2.3), or None.
+        retry_after: seconds to wait, from ``Retry-After`` (RFC 9110, 10.2.3), or None.
 
     """
 
@@ -107,42 +132,42 @@ class APIStatusError(APIError):
 class AuthenticationError(APIStatusError):
     """401: API key required or invalid API key."""
 
-    hint = "check the key given as api_key= or in APIMALL_API_KEY"
+    _hint = "check {api_key}; keys are made at https://www.apimall.ai/api-keys"
 
 
 class PermissionDeniedError(APIStatusError):
     """403: API access not approved, or request made on a non-gateway host."""
 
-    hint = "check that the account has API access and that base_url names the gateway"
+    _hint = "check that the account has API access, and that {base_url} names the gateway"
 
 
 class NotFoundError(APIStatusError):
     """404: resource not found."""
 
-    hint = "check base_url: it takes the gateway's origin, without /api/v1"
+    _hint = "check {base_url}: it takes the gateway's origin, without /api/v1"
 
 
 class RateLimitError(APIStatusError):
     """429: rate limit exceeded, and the retries allowed by RetryPolicy are used up."""
 
-    hint = "send fewer requests, or allow more time in RetryPolicy"
+    _hint = "try again later, or allow more time for retries: {retry}"
     retryable = True
 
 
 class InternalServerError(APIStatusError):
     """5xx: the gateway failed, and so did the retries."""
 
-    hint = "try again later; if it goes on, send request_id to the vendor's support"
+    _hint = "try again later; if it goes on, send the request_id to the vendor's support"
     retryable = True
 
 
 class APIResponseValidationError(APIError):
-    """An answer outside the contract; the message names each bad field by its path."""
+    """A response outside the contract; the message names each bad field by its path."""
 
-    hint = "check base_url; or a newer release of apimall-async may know this answer"
+    _hint = "check {base_url}; or a newer release of apimall-async may know this response"
 
 
 class PaginationError(APIError):
-    """The pages cannot be walked to an end; every task before this error was yielded."""
+    """The pages lead to no end, or (exact) a gap cannot be ruled out; every task before this was yielded."""
 
-    hint = "start the walk again"
+    _hint = "{restart}"

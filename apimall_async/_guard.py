@@ -1,11 +1,10 @@
-"""RetryPolicy, and the guard that every request of a client passes: one 429 quiets all of them."""
+"""RetryPolicy, and the rate-limit guard that every request of a client passes: one 429 holds all back."""
 
 import asyncio
 import math
 import random
 import time
 from collections.abc import Callable, Generator
-from http import HTTPStatus
 from typing import Any, cast
 
 import attrs
@@ -16,6 +15,8 @@ from apimall_async._protocol import Headers, parse_retry_after
 
 
 _MAX_SECONDS = 1e9
+_TOO_MANY_REQUESTS = 429
+_SERVER_ERROR = 500  # and above
 
 
 def _tries(_: object, __: object, value: object) -> None:
@@ -40,7 +41,7 @@ def _seconds(*, endless: bool = False) -> Callable[[object, "attrs.Attribute[flo
 class RetryPolicy:
     """How long one request is tried. 429, 5xx, connection faults and timeouts are tried again.
 
-    A wait that the gateway asks for with ``Retry-After`` is never cut short: one that does not fit
+    A wait that the gateway requires with ``Retry-After`` is never cut short: one that does not fit
     into what is left of ``max_time`` is raised at once, with ``retry_after`` set.
 
     Raises:
@@ -55,7 +56,7 @@ class RetryPolicy:
     wait_initial: float = attrs.field(default=0.5, validator=_seconds())
     """Seconds before the second try; doubled for each further one, and up to a quarter more by chance."""
     wait_max: float = attrs.field(default=60.0, validator=_seconds())
-    """Seconds between two tries at most, unless ``Retry-After`` asks for more."""
+    """Seconds between two tries at most, unless ``Retry-After`` requires more."""
 
 
 class Guard:
@@ -68,8 +69,12 @@ class Guard:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def deadline(self) -> float:
-        """The moment after which a request that is asked for now may not start any more."""
+        """The moment after which a request that is wanted now may not start any more."""
         return time.monotonic() + self._policy.max_time
+
+    def holds_back(self) -> bool:
+        """Whether a request must be admitted before it may start."""
+        return self._queue.locked() or self._delay() > 0
 
     async def admit(self, deadline: float) -> None:
         """Wait until a request may start, first come, first served.
@@ -81,16 +86,15 @@ class Guard:
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # a lock belongs to one loop; a client may serve several in turn
             self._loop, self._queue = loop, asyncio.Lock()
-        if self._queue.locked() or self._delay() > 0:
-            async with self._queue:
-                while (delay := self._delay()) > 0:
-                    if time.monotonic() + delay > deadline:
-                        raise RateLimitError(
-                            "held back for longer than max_time allows, no request was sent",
-                            status=HTTPStatus.TOO_MANY_REQUESTS,
-                            retry_after=delay,
-                        )
-                    await asyncio.sleep(delay)
+        async with self._queue:
+            while (delay := self._delay()) > 0:
+                if time.monotonic() + delay > deadline:
+                    raise RateLimitError(
+                        "held back for longer than max_time allows, no request was sent",
+                        status=_TOO_MANY_REQUESTS,
+                        retry_after=delay,
+                    )
+                await asyncio.sleep(delay)
 
     def start(self) -> float | None:
         """Let a request start, and return the moment; or None if it must be admitted again."""
@@ -101,24 +105,23 @@ class Guard:
         return now
 
     def note(self, started: float, status: int, headers: Headers) -> None:
-        """Take note of an answer to the request that started at ``started``."""
+        """Take note of a response to the request that started at ``started``."""
         now = time.monotonic()
-        if status < HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.TOO_MANY_REQUESTS:
+        if status < _SERVER_ERROR and status != _TOO_MANY_REQUESTS:
             self._pace.deliver(now)
             return
-        # A little more than was asked for, lest all processes start at once.
+        # A little more than required, lest all processes start at once.
         wait = (parse_retry_after(headers) or 0.0) * random.uniform(1, 1.02)  # noqa: S311
-        if status == HTTPStatus.TOO_MANY_REQUESTS:
+        if status == _TOO_MANY_REQUESTS:
             self._pace.refuse(now, started, now + wait)
         elif wait:
             self._pace.close(now, now + wait)
 
-    def waits(self) -> Generator[float, Any, None]:
-        """Tell ``backoff`` how long to wait after each error; raise it where another try is in vain.
+    def waits(self, deadline: float) -> Generator[float, Any, None]:
+        """Give ``backoff`` the wait after each error of one request; raise it where another try is in vain.
 
-        Made for one request, when it begins. A 429 has slowed the guard, and waits there.
+        A 429 has slowed the guard, and waits there.
         """
-        deadline = self.deadline()
         wait = self._policy.wait_initial
         error: APIError = yield 0.0  # backoff starts the generator before there is an error
         while True:

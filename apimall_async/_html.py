@@ -4,18 +4,22 @@ So what the gateway sends becomes escaped text, or the URL of an image, and noth
 themes: colours are inherited. They style each cell of every table, too: so each is styled here again.
 """
 
-import re
 from collections.abc import Sequence
 from datetime import datetime
 from html import escape
-from typing import Protocol
+from itertools import islice
+from typing import Any
+
+from apimall_async._decoding import wire_fields
+from apimall_async._untrusted import web_url
 
 
 MAX_ROWS = 50
 """Tasks that a table shows; a page by the contract has no more."""
 
 _MAX_TEXT = 200  # characters of one field
-_WEB_URL = re.compile(r"https?://[^\s/\\?#@]+([/?#]\S*)?", re.IGNORECASE | re.ASCII)  # without a login
+_MAX_NAME = 40  # characters of an unknown field's name
+_MAX_EXTRA = 50  # unknown fields of one task
 
 _NO_MATH = "tex2jax_ignore mathjax_ignore"  # Jupyter typesets $…$ in outputs, and its links can be scripts
 _TABLE = "width:auto;margin:0;border:0;border-collapse:collapse;table-layout:auto;font-size:13px"
@@ -34,30 +38,7 @@ _IMAGE = "flex:none;margin:0;border-radius:6px;object-fit:cover;background:#8882
 _NO_IMAGE = '<div style="width:46px;height:46px;border-radius:6px;border:1px dashed #8888"></div>'
 
 
-class _Task(Protocol):
-    """What is shown of a task. It is _models.ImageTask, which imports this module."""
-
-    @property
-    def task_id(self) -> str: ...
-    @property
-    def model(self) -> str: ...
-    @property
-    def source(self) -> str: ...
-    @property
-    def created_at(self) -> datetime: ...
-    @property
-    def status(self) -> str: ...
-    @property
-    def credits_used(self) -> int: ...
-    @property
-    def image_url(self) -> str | None: ...
-    @property
-    def credits_refunded(self) -> int | None: ...
-    @property
-    def completed_at(self) -> datetime | None: ...
-
-
-def page_table(page: int, tasks: Sequence[_Task]) -> str:
+def page_table(page: int, tasks: Sequence[Any]) -> str:
     """Show a page as a table, a task a row, with thumbnails."""
     heads = {"image": _CELL, "task": _CELL, "status": _CELL, "credits": _NUMBER}
     head = "".join([f'<th scope="col" style="{style}">{name}</th>' for name, style in heads.items()])
@@ -71,23 +52,15 @@ def page_table(page: int, tasks: Sequence[_Task]) -> str:
     )
 
 
-def task_card(task: _Task) -> str:
-    """Show all of a task beside its image."""
-    fields = {
-        "task_id": _text(task.task_id),
-        "status": _status(task.status),
-        "model": _text(task.model),
-        "source": _text(task.source),
-        "created_at": _moment(task.created_at),
-        "completed_at": _moment(task.completed_at),
-        "credits_used": _text(task.credits_used),
-        "credits_refunded": _text(task.credits_refunded),
-        "image_url": _text(task.image_url),
-    }
-    rows = [
-        f'<tr><th scope="row" style="{_NAME}">{name}</th><td style="{_VALUE}">{value}</td></tr>'
-        for name, value in fields.items()
-    ]
+def task_card(task: Any) -> str:
+    """Show all fields of a task beside its image, those unknown to this version at the end."""
+    known = {field.name: getattr(task, field.name) for field in wire_fields(task.__class__)}
+    fields = {name: _value(value) for name, value in known.items()} | {"status": _status(task.status)}
+    rows = [_line(name, value) for name, value in fields.items()]
+    extra = islice(task.extra.items(), _MAX_EXTRA)
+    rows += [_line(_text(name, _MAX_NAME), _text(value)) for name, value in extra]
+    if len(task.extra) > _MAX_EXTRA:
+        rows.append(_line("…", f"and {len(task.extra) - _MAX_EXTRA} more"))
     image = _image(task.image_url, 160)
     return (
         f'<div class="{_NO_MATH}" style="display:flex;flex-wrap:wrap;gap:8px 16px">{image}'
@@ -95,7 +68,11 @@ def task_card(task: _Task) -> str:
     )
 
 
-def _row(task: _Task) -> str:
+def _line(name: str, value: str) -> str:
+    return f'<tr><th scope="row" style="{_NAME}">{name}</th><td style="{_VALUE}">{value}</td></tr>'
+
+
+def _row(task: Any) -> str:
     spent = _text(task.credits_used)
     if task.credits_refunded:
         spent += f'<div style="{_MINOR}">{_text(task.credits_refunded)} refunded</div>'
@@ -109,7 +86,7 @@ def _row(task: _Task) -> str:
     )
 
 
-def _summary(tasks: Sequence[_Task]) -> str:
+def _summary(tasks: Sequence[Any]) -> str:
     used = sum(task.credits_used for task in tasks)
     refunded = sum(task.credits_refunded or 0 for task in tasks)
     count = f"{len(tasks)} task{'s' * (len(tasks) != 1)}"
@@ -117,10 +94,11 @@ def _summary(tasks: Sequence[_Task]) -> str:
 
 
 def _image(url: str | None, size: int) -> str:
-    if not url or not _WEB_URL.fullmatch(url):
+    source = web_url(url)
+    if not source:
         return ""
     return (
-        f'<img src="{escape(url)}" alt="" width="{size}" height="{size}" loading="lazy" '
+        f'<img src="{escape(source)}" alt="" width="{size}" height="{size}" loading="lazy" '
         f'referrerpolicy="no-referrer" style="width:{size}px;height:{size}px;{_IMAGE}">'
     )
 
@@ -130,10 +108,14 @@ def _status(status: str) -> str:
     return f'<span aria-hidden="true" style="color:{colour}">●</span>&nbsp;{_text(status)}'
 
 
-def _moment(moment: datetime | None) -> str:
-    return _text(moment and f"{moment:%Y-%m-%d %H:%M:%S\N{NO-BREAK SPACE}%Z}")
+def _value(value: object) -> str:
+    return _moment(value) if isinstance(value, datetime) else _text(value)
 
 
-def _text(value: object) -> str:
+def _moment(moment: datetime) -> str:
+    return _text(f"{moment:%Y-%m-%d %H:%M:%S\N{NO-BREAK SPACE}%Z}")
+
+
+def _text(value: object, most: int = _MAX_TEXT) -> str:
     text = str(value)
-    return escape(text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}…")
+    return escape(text if len(text) <= most else f"{text[:most]}…")

@@ -24,7 +24,7 @@ _BOLDEST = 5.0  # times as fast, at most
 _LATE = 0.02  # seconds, or a quarter of an interval, that a request may be late and count as held back
 _BACK_OFF = 0.85  # share of the pace that is left after a 429
 _SETTLE = 0.97  # share of a rate that was found
-_REMEMBERED = 4096  # answers whose time is kept
+_REMEMBERED = 4096  # responses whose time is kept
 
 
 class Pace:
@@ -45,8 +45,8 @@ class Pace:
         self._raised_at = -math.inf  # when the rate was last raised
         self._delivered: deque[float] = deque(maxlen=_REMEMBERED)
         self._delivered_since_cut = 0
-        self._in_vain = 0  # cuts in a row without an answer between them
-        self._burst = 0  # answers that were let through just before the first 429
+        self._in_vain = 0  # cuts in a row without a response between them
+        self._burst = 0  # responses that were let through just before the first 429
         self._burst_took = 0.0  # seconds that they took
 
     def delay(self, now: float) -> float:
@@ -75,7 +75,7 @@ class Pace:
         return min(_PROBE, _PROBE_SHARE * self.rate) * bolder / (1 + _PROBE_COST * cost)
 
     def deliver(self, now: float) -> None:
-        """Count an answer other than 429."""
+        """Count a response other than 429."""
         self._delivered.append(now)
         self._delivered_since_cut += 1
 
@@ -89,7 +89,7 @@ class Pace:
     def refuse(self, now: float, started: float, until: float = -math.inf) -> None:
         """Count a 429 to a request that started at ``started``: cut the pace, if that is news.
 
-        Nothing starts before ``until``, what ``Retry-After`` said.
+        Nothing starts before ``until``, which comes from ``Retry-After``.
         """
         self.closed_until = max(self.closed_until, until)
         if started < self._cut_at:
@@ -127,7 +127,7 @@ class Pace:
 
         One is what was let through since the last 429, less than the rate if some of the refill ran over
         while the ramp was low. The other is what was let through lately. In any span that is at most what
-        the bucket holds, and its refill; and the burst before the first 429 told what it holds, in the same
+        the bucket holds, and its refill; and the burst before the first 429 showed what it holds, in the same
         way: ``burst = holds + rate * took``. For the span in which nothing ran over this bound is exact.
         """
         found = self._delivered_since_cut / max(now - self._cut_at, 0.001)

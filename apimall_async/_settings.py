@@ -1,4 +1,4 @@
-"""What a client is given, checked before any request. A complaint says what to do, never the key."""
+"""What a client is given, checked before any request. An error says what to do, and never the key."""
 
 import ipaddress
 import os
@@ -9,7 +9,6 @@ from aiohttp import ClientTimeout
 from yarl import URL
 
 from apimall_async._errors import ConfigurationError
-from apimall_async._protocol import HISTORY_PATH
 
 
 GATEWAY = "https://gateway.apimall.ai"
@@ -25,27 +24,27 @@ def find_api_key(api_key: object) -> str:
     """
     key = os.environ.get("APIMALL_API_KEY") if api_key is None else api_key
     if key is None:
-        complaint = "no API key"
+        problem = "no API key"
     elif not isinstance(key, str) or not key:
-        complaint = "the API key is empty or not a string"
+        problem = "the API key is empty or not a string"
     elif not all("!" <= character <= "~" for character in key):
-        complaint = "the API key holds spaces, control or non-ASCII characters"
+        problem = "the API key holds spaces, control or non-ASCII characters"
     else:
         return key
-    raise ConfigurationError(f"{complaint}: pass api_key= to AsyncClient, or set APIMALL_API_KEY")
+    raise ConfigurationError(f"{problem}: pass api_key= to AsyncClient, or set APIMALL_API_KEY")
 
 
-def find_history_url(base_url: str | URL | None) -> URL:
-    """Return where the history is, below ``base_url``, else the environment's, else the vendor's.
+def find_base_url(base_url: str | URL | None) -> URL:
+    """Return ``base_url``, else the environment's, else the vendor's.
 
     Raises:
         ConfigurationError: not a URL that a key may be sent to.
 
     """
     url = _parse(base_url or os.environ.get("APIMALL_BASE_URL") or GATEWAY)
-    if complaint := _complaint(url):
-        raise ConfigurationError(f"base_url {complaint}; it is the gateway's origin, such as {GATEWAY}")
-    return url.with_path(url.path.rstrip("/") + HISTORY_PATH)
+    if problem := _problem_of(url):
+        raise ConfigurationError(f"base_url {problem}; it is the gateway's origin, such as {GATEWAY}")
+    return url
 
 
 def _parse(url: object) -> URL:
@@ -58,7 +57,7 @@ def _parse(url: object) -> URL:
     return parsed if any(seen) else URL()
 
 
-def _complaint(url: URL) -> str | None:
+def _problem_of(url: URL) -> str | None:
     if url.scheme not in {"http", "https"} or not url.host or "%" in url.host:
         return "must begin with https:// and a host"
     if url.scheme == "http" and not is_loopback(url):
@@ -79,7 +78,7 @@ def is_loopback(url: URL) -> bool:
 def find_proxy(url: URL, proxy: str | None, *, from_environment: bool) -> URL | None:
     """Return ``proxy``, else the environment's for ``url`` (HTTPS_PROXY, NO_PROXY), or None.
 
-    The environment sends no request to this machine through a proxy: over plain http it would be told
+    The environment sends no request to this machine through a proxy: over plain http it would see
     the key.
 
     Raises:

@@ -1,16 +1,19 @@
-"""One GET, once, over a session of our own or a borrowed one: the whole answer, or a typed error."""
+"""One GET, once, over the caller's session or one of our own: the whole response, or a typed error."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from http import HTTPStatus
-from typing import NamedTuple, cast
+from typing import NamedTuple, Protocol, cast
 from weakref import WeakKeyDictionary
 
 import aiohttp
+import attrs
 from multidict import CIMultiDict
 from yarl import URL
 
+from apimall_async._deadlines import Deadline, Deadlines
 from apimall_async._errors import (
     APIConnectionError,
     ApimallError,
@@ -19,39 +22,58 @@ from apimall_async._errors import (
     ClientClosedError,
 )
 from apimall_async._protocol import Headers
+from apimall_async._redaction import Redactor
 
 
+_OK = 200
+_CLOSED = "the client, or the session passed to it, is closed: make another"
 _MAX_BODY = 2 * 2**20  # bytes of a page, unpacked; fifty tasks take some 20 000
 _MAX_ERROR_BODY = 64 * 2**10  # bytes of an error's body that are looked at
 _DISTRUST = (aiohttp.ClientConnectorCertificateError, aiohttp.ServerFingerprintMismatch)
 _DISTRUST_HINT = (
-    "check base_url and this machine's clock; for an authority of your own, lend a session that trusts it"
+    "check {base_url} and this machine's clock; for an authority of your own, pass a session that trusts it"
 )
 
-_places: WeakKeyDictionary[aiohttp.BaseConnector, AbstractAsyncContextManager[object]] = WeakKeyDictionary()
+_slots: WeakKeyDictionary[aiohttp.BaseConnector, asyncio.Semaphore] = WeakKeyDictionary()
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     """What came back."""
 
+    started: float
+    """When the request did, on ``time.monotonic``'s clock."""
     status: int
     headers: Headers
     body: bytes
 
 
+class Gate(Protocol):
+    """What a request passes on its way: the client's rate-limit guard."""
+
+    def start(self) -> float | None:
+        """Let a request start, and return the moment; or None if it must wait."""
+        ...
+
+    def note(self, started: float, status: int, headers: Headers) -> None:
+        """Take note of a response, before its body is read."""
+        ...
+
+
 class Transport:
-    """Sends requests over a borrowed session, or over one of its own for each event loop in turn."""
+    """Sends requests over the caller's session, or over one of its own for each event loop in turn."""
 
     def __init__(
         self,
         session: aiohttp.ClientSession | None,
         headers: CIMultiDict[str],
+        redactor: Redactor,
         timeout: aiohttp.ClientTimeout,
         proxy: URL | None,
     ) -> None:
-        self._borrowed = session
+        self._given = session
+        self._redactor = redactor
         self._headers = headers  # never a local variable: tools that report errors show those
-        # aiohttp's own timer swallows a cancellation that strikes while it runs out: asyncio's does not.
+        # aiohttp's own timer swallows a cancellation that strikes while it runs out: ours does not.
         self._total = timeout.total or None
         self._timeout = aiohttp.ClientTimeout(
             None,
@@ -62,9 +84,7 @@ class Transport:
         )
         self._proxy = proxy
         self._closed = False
-        self._own: aiohttp.ClientSession | None = None
-        self._lifetime: AsyncGenerator[aiohttp.ClientSession] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._connections: _Connections | None = None
 
     @property
     def closed(self) -> bool:
@@ -74,76 +94,87 @@ class Transport:
     async def close(self) -> None:
         """Close the own session, if there is one."""
         self._closed = True
-        lifetime, self._lifetime = self._lifetime, None
-        if lifetime and self._loop is asyncio.get_running_loop():
-            await lifetime.aclose()
+        connections, self._connections = self._connections, None
+        if connections and connections.loop is asyncio.get_running_loop():
+            await connections.close()
 
     def check_open(self) -> None:
         """Raise ClientClosedError if there is nothing to send requests over."""
-        if self._closed or (self._borrowed and self._borrowed.closed):
-            raise ClientClosedError("the client, or the session lent to it, is closed: make another")
+        if self._nothing_open():
+            raise ClientClosedError(_CLOSED)
 
-    async def get(
-        self, url: URL, start: Callable[[], bool], note: Callable[[int, Headers], None]
-    ) -> Answer | None:
-        """Send one request, once there is a connection for it, and ``start()`` says that it still may.
+    def _nothing_open(self) -> bool:
+        return self._closed or (self._given is not None and self._given.closed)
 
-        ``note()`` is told status and headers before the body is read. None if the request did not start.
+    async def get(self, url: URL, gate: Gate) -> Response | None:
+        """Send one request, once there is a connection for it, and the gate says that it still may.
+
+        None if the request did not start.
 
         Raises:
-            APIConnectionError: no whole answer came back.
+            APIConnectionError: no whole response came back.
             APIResponseValidationError: a page that is too large to be one.
             ClientClosedError: there is no open session to send it over.
 
         """
-        session = await self._session()
-        middlewares = (*getattr(session, "_middlewares", ()), _send_once)
+        connections = await self._connect()
+        await connections.slots.acquire()
         try:
-            async with _place(session):
-                self.check_open()
-                if not start():
-                    return None
-                async with (
-                    asyncio.timeout(self._total),
-                    session.get(
-                        url,
-                        headers=self._headers,
-                        timeout=self._timeout,
-                        proxy=self._proxy,
-                        allow_redirects=False,
-                        raise_for_status=False,
-                        auto_decompress=True,
-                        middlewares=middlewares,
-                    ) as response,
-                ):
-                    note(response.status, response.headers)
-                    return Answer(response.status, response.headers, await _read(response))
+            self.check_open()
+            started = gate.start()
+            return None if started is None else await self._exchange(connections, url, gate, started)
         except ApimallError:
             raise
+        except asyncio.CancelledError as cancelled:
+            # Without aiohttp's frames, whose variables hold the request's headers, and with them the key.
+            raise cancelled.with_traceback(None) from None
         except Exception as error:  # noqa: BLE001 - whatever it is, it leaves as one of ours
             failure = self._translated(error)
+        finally:
+            connections.slots.release()
         # Raised out here, the error has no __context__: aiohttp's own errors hold the request's headers.
         raise failure
 
-    async def _session(self) -> aiohttp.ClientSession:
+    async def _exchange(self, connections: "_Connections", url: URL, gate: Gate, started: float) -> Response:
+        with connections.deadline():
+            async with self._request(connections.session, url) as response:
+                gate.note(started, response.status, response.headers)
+                body = self._redactor.body(await _read(response))
+                return Response(started, response.status, response.headers, body)
+
+    def _request(
+        self, session: aiohttp.ClientSession, url: URL
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse, None]:
+        return session.get(
+            url,
+            headers=self._headers,
+            timeout=self._timeout,
+            proxy=self._proxy,
+            allow_redirects=False,
+            raise_for_status=False,
+            auto_decompress=True,
+            middlewares=(*getattr(session, "_middlewares", ()), _send_once),
+        )
+
+    async def _connect(self) -> "_Connections":
+        """Return what belongs to the running loop; an own session is opened."""
         self.check_open()
-        if self._borrowed:
-            return self._borrowed
+        connections = self._connections
         loop = asyncio.get_running_loop()
-        if self._own is None or self._own.closed or self._loop is not loop:
-            self._loop = loop
-            self._lifetime = _session_lifetime()
-            self._own = await anext(self._lifetime)
-        return self._own
+        if connections is None or connections.loop is not loop or connections.session.closed:
+            lifetime = None if self._given else _session_lifetime()
+            session = await anext(lifetime) if lifetime else cast("aiohttp.ClientSession", self._given)
+            deadlines = Deadlines(self._total) if self._total else None
+            connections = _Connections(loop, session, _slots_of(session), deadlines, lifetime)
+            self._connections = connections
+        return connections
 
     def _translated(self, error: Exception) -> ApimallError:
-        try:
-            self.check_open()
-        except ClientClosedError as closed:
-            return closed
+        if self._nothing_open():
+            return ClientClosedError(_CLOSED)
         if isinstance(error, TimeoutError):
             limit = f"within {self._total} seconds" if self._total else "in time"
-            return APITimeoutError(f"no whole answer {limit}")
+            return APITimeoutError(f"no whole response {limit}")
         failure = APIConnectionError(_described(error))
         failure.retryable = may_pass(error)
         if isinstance(error, _DISTRUST):
@@ -164,7 +195,7 @@ def _described(error: Exception) -> str:
             reason = str(error.os_error) or type(error.os_error).__name__
             return f"cannot connect to {whom}{error.host}:{error.port}: {reason}"
         case aiohttp.ClientHttpProxyError():  # its own text has the proxy's URL, with user and password
-            return f"the proxy answered {error.status} {error.message[:100]}"
+            return f"the proxy responded {error.status} {error.message[:100]}"
         case aiohttp.ClientResponseError():  # no HTTP; its own text has the URL, too
             return f"{type(error).__name__}: {error.status}, {error.message[:500]}"
         case _:
@@ -181,19 +212,40 @@ def may_pass(error: Exception) -> bool:
     )
 
 
-def _place(session: aiohttp.ClientSession) -> AbstractAsyncContextManager[object]:
-    """Return a place among the connections of the session's pool.
+@attrs.define(eq=False, repr=False)
+class _Connections:
+    """What the requests of one event loop share."""
+
+    loop: asyncio.AbstractEventLoop
+    session: aiohttp.ClientSession
+    slots: asyncio.Semaphore
+    deadlines: Deadlines | None
+    lifetime: AsyncGenerator[aiohttp.ClientSession] | None
+    """Of a session of our own."""
+
+    def deadline(self) -> AbstractContextManager[object, None]:
+        """Limit the time of one request."""
+        return Deadline(self.deadlines) if self.deadlines else nullcontext()
+
+    async def close(self) -> None:
+        """Close an own session."""
+        if self.deadlines:
+            self.deadlines.close()
+        if self.lifetime:
+            await self.lifetime.aclose()
+
+
+def _slots_of(session: aiohttp.ClientSession) -> asyncio.Semaphore:
+    """Return the slots of the session's pool of connections, one for each request at a time.
 
     aiohttp counts the time that a request waits for a connection towards its timeout. So no more requests
     are handed to it than its pool has connections.
     """
     connector = cast("aiohttp.BaseConnector", session.connector)  # None only in a closed session
-    try:
-        return _places[connector]
-    except KeyError:
+    if connector not in _slots:
         limits = [limit for limit in (connector.limit, connector.limit_per_host) if limit]
-        _places[connector] = asyncio.Semaphore(min(limits)) if limits else nullcontext()
-        return _places[connector]
+        _slots[connector] = asyncio.Semaphore(min(limits, default=sys.maxsize))
+    return _slots[connector]
 
 
 async def _session_lifetime() -> AsyncGenerator[aiohttp.ClientSession]:
@@ -222,7 +274,7 @@ async def _send_once(
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
-    ok = response.status == HTTPStatus.OK
+    ok = response.status == _OK
     bound = _MAX_BODY if ok else _MAX_ERROR_BODY
     chunks: list[bytes] = []
     size = 0

@@ -3,12 +3,12 @@
 import re
 import sys
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
 
-from apimall_async import ImageTask, __version__
+from apimall_async import __version__
 
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
@@ -32,24 +32,25 @@ napoleon_use_ivar = True
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88
 
-# Warnings are errors, and every name must be found. The pages of other projects are not at hand where this
-# is built; their names, and those of type variables, are left alone.
+# Warnings are errors, and every name must be found. The pages of other projects are not available where this
+# is built, so their names, and those of type variables, are not looked up.
 nitpicky = True
 nitpick_ignore_regex = [
-    (r"py:.*", r"(aiohttp|asyncio|collections|contextlib|datetime|enum|os|pathlib|typing|yarl|web)\..*"),
     (
         r"py:.*",
-        r"(Any|AsyncGenerator|Awaitable|Callable|Collection|Generator|Iterable|Mapping|Path|PathLike|Self|URL)",
+        r"(aiohttp|asyncio|cattrs|collections|contextlib|datetime|enum|os|pathlib|typing|yarl|web)\..*",
     ),
+    (
+        r"py:.*",
+        r"(Any|AsyncGenerator|Awaitable|Callable|Collection|Converter|Generator|Iterable|Mapping|Path(Like)?|Self|URL)",
+    ),
+    (r"py:.*", r"apimall_async\.(.+\.)?[A-Z](_co)?"),  # type variables
 ]
-
-# The bounds that msgspec checks say in code what the docstrings say in words.
-ImageTask.__annotations__ = ImageTask.__init__.__annotations__ = get_type_hints(ImageTask)
 
 html_theme = "furo"
 html_title = f"apimall-async {release}"
 html_static_path = ["_static"]
-html_css_files = ["house.css"]
+html_css_files = ["project.css"]
 html_show_sphinx = False
 html_copy_source = False
 pygments_style = "friendly"
@@ -57,7 +58,7 @@ pygments_dark_style = "monokai"
 
 
 def setup(app: Sphinx) -> None:
-    """Mend some habits of the extensions."""
+    """Correct what the extensions show."""
     app.connect("autodoc-process-docstring", _begin_attribute, priority=400)
     app.connect("autodoc-process-signature", _show_signature)
     app.connect("doctree-resolved", _mark_test_ids)
@@ -73,7 +74,7 @@ def _show_signature(_: Sphinx, what: str, *others: Any) -> tuple[str, str | None
     *_, signature, returns = others
     if not signature:
         return None
-    if what == "exception":  # users catch errors; how they are made is the client's business
+    if what == "exception":  # users catch errors; they do not make them
         return "", None
     signature = re.sub(r", deliver: .*(?=\))", "", signature)  # nor how a Fault is delivered
     return re.sub("NOTHING", "{}", re.sub("<built-in function (.+?)>", r"time.\1", signature)), returns

@@ -25,7 +25,7 @@ LOOP = os.environ.get("APIMALL_TEST_LOOP", "asyncio")
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Run the tests on the loop that was asked for."""
+    """Run the tests on the loop that was chosen."""
     return {LOOP: import_module(LOOP).new_event_loop}
 
 

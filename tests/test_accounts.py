@@ -52,33 +52,33 @@ async def agency() -> AsyncIterator[LocalGateway]:
 
 
 async def read(client: AsyncClient, **options: int) -> list[str]:
-    """Walk over everything."""
+    """Iterate over everything."""
     return [task.task_id async for task in client.iter_history(**options)]
 
 
 def tasks_of(gateway: LocalGateway, key: str) -> list[str]:
-    """List the ids of an account, as they should come out."""
+    """List the ids of an account, as they should be yielded."""
     return [task.task_id for task in gateway.accounts[key].tasks]
 
 
 async def test_keys_never_mix(agency: LocalGateway) -> None:
-    """Two hundred walks at once over a pool of ten connections: each yields the tasks of its own account."""
+    """Two hundred iterations at once over a pool of ten connections: each yields its own account's tasks."""
     async with without_cookies(10) as session:
-        walks = [
-            read(agency.client(key, session=session), limit=25, read_ahead=number % 3)
+        iterations = [
+            read(agency.client(key, session=session), page_size=25, read_ahead=number % 3)
             for number, key in enumerate(KEYS)
         ]
-        found = dict(zip(KEYS, await asyncio.gather(*walks), strict=True))
-        assert agency._handler
-        assert len(agency._handler.connections) <= 10
+        found = dict(zip(KEYS, await asyncio.gather(*iterations), strict=True))
+        assert agency._server._connections
+        assert len(agency._server._connections.connections) <= 10
     assert found == {key: tasks_of(agency, key) for key in KEYS}
-    asked = Counter(map(key_in, agency.requests))
-    assert asked.keys() == set(KEYS)
-    assert all(asked[key] >= SIZES[key] / 25 for key in KEYS)
+    sent = Counter(map(key_in, agency.requests))
+    assert sent.keys() == set(KEYS)
+    assert all(sent[key] >= SIZES[key] / 25 for key in KEYS)
 
 
 async def test_what_was_broken_off_reaches_nobody_else(agency: LocalGateway) -> None:
-    """Connections whose reader left in the middle of an answer serve no other account with the rest of it."""
+    """A connection whose reader left in the middle of a response serves no other account with the rest."""
     dice = random.Random(0)
 
     @agency.rule
@@ -87,13 +87,13 @@ async def test_what_was_broken_off_reaches_nobody_else(agency: LocalGateway) -> 
 
     async with without_cookies(10) as session:
         clients = [agency.client(key, session=session, timeout=0.1, retry=None) for key in KEYS]
-        walks = [asyncio.create_task(read(client, limit=25)) for client in clients]
-        for walk in walks[::3]:
-            asyncio.get_running_loop().call_later(dice.random() / 4, walk.cancel)
-        ends = await asyncio.gather(*walks, return_exceptions=True)
+        readers = [asyncio.create_task(read(client, page_size=25)) for client in clients]
+        for reader in readers[::3]:
+            asyncio.get_running_loop().call_later(dice.random() / 4, reader.cancel)
+        ends = await asyncio.gather(*readers, return_exceptions=True)
         agency._rules.clear()
-        patient = [agency.client(key, session=session) for key in KEYS]
-        again = await asyncio.gather(*[read(client, limit=25) for client in patient])
+        others = [agency.client(key, session=session) for key in KEYS]
+        again = await asyncio.gather(*[read(client, page_size=25) for client in others])
     own = [tasks_of(agency, key) for key in KEYS]
     assert [end for end, ids in zip(ends, own, strict=True) if isinstance(end, list) and end != ids] == []
     assert {asyncio.CancelledError, APITimeoutError} <= set(map(type, ends))
@@ -120,7 +120,7 @@ async def test_a_revoked_key(agency: LocalGateway) -> None:
 
 
 async def test_a_429_quiets_one_account(agency: LocalGateway) -> None:
-    """The guard is the client's: others go on while it waits as long as it was told."""
+    """The guard is the client's: others go on while it waits as long as Retry-After says."""
     busy, other = KEYS[:2]
 
     @agency.rule
@@ -141,7 +141,7 @@ async def test_a_429_quiets_one_account(agency: LocalGateway) -> None:
 
 
 async def test_a_limit_for_each_account() -> None:
-    """Those whose limit is low are refused, and read to the end all the same; the others never hear of it."""
+    """Those whose limit is low are refused, and read to the end all the same; the others are not affected."""
     refused: Counter[str] = Counter()
     low = {  # a request for each that was refused: time stands still but for those
         key: RateLimit(1, 2, clock=partial(refused.__getitem__, key)) for key in KEYS[:3]
@@ -183,7 +183,7 @@ async def test_cookies(jar: Callable[[], AbstractCookieJar], carried: str | None
     assert [request.headers.get("Cookie") for request in gateway.requests] == [None, carried]
 
 
-# --- what crosses the border of a process -------------------------------------------------------
+# Between processes.
 
 FAULTS = {  # and how many requests it takes
     "401": (Fault.error(401), 1),
@@ -194,7 +194,7 @@ FAULTS = {  # and how many requests it takes
     "500": (Fault.error(500), 2),
     "a reset": (Fault.reset(), 2),
     "silence": (Fault.stall(), 2),
-    "half an answer": (Fault.half(), 1),
+    "half a response": (Fault.half(), 1),
     "success: false": (Fault(body=b'{"success": false, "error": {"code": "no", "message": "No"}}'), 1),
 }
 
@@ -202,11 +202,11 @@ FAULTS = {  # and how many requests it takes
 def read_page(key: str, url: str, policy: RetryPolicy, seconds: float = 30.0) -> HistoryPage:
     """Read a page, in whichever process this is."""
 
-    async def ask() -> HistoryPage:
+    async def request() -> HistoryPage:
         async with AsyncClient(key, base_url=url, retry=policy, timeout=seconds) as client:
             return await client.list_history()
 
-    return asyncio.run(ask())
+    return asyncio.run(request())
 
 
 def test_other_processes() -> None:

@@ -64,7 +64,7 @@ def test_the_long_description_has_no_broken_link(metadata: Message) -> None:
     text = str(metadata.get_payload())
     assert metadata["Description-Content-Type"] == "text/markdown"
     assert re.findall(r"\]\((?!https?:|#)[^)]*\)", text) == []
-    assert "Clients and their life (`docs/lifecycle.md`)" in text
+    assert "Client lifecycle (`docs/lifecycle.md`)" in text
     assert len(text.splitlines()) == len((ROOT / "README.md").read_text().splitlines())
 
 

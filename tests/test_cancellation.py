@@ -1,6 +1,6 @@
-"""Cancellation at every await point: the waits of an operation are counted, and it is struck at the k-th.
+"""Cancellation at every await point: an operation's waits are counted, and it is interrupted at the k-th.
 
-Each scene is played again and again: struck at its first wait, at its second, until it ends before that.
+Each scene is played again and again: interrupted at its first wait, at its second, until it ends before that.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ import attrs
 import pytest
 
 from apimall_async import AsyncClient, HistoryPage, RetryPolicy
-from apimall_async._walk import ExactWalk
+from apimall_async._pagination._exact import ExactIteration
 from apimall_async.testing import Fault, LocalGateway
 
 
@@ -34,7 +34,7 @@ class Stage:
     friends: list[asyncio.Task[HistoryPage]] = attrs.field(factory=list)
 
     def bring_friend(self) -> None:
-        """Let another task ask for a page with the same client; nobody cancels that one."""
+        """Let another task request a page with the same client; nobody cancels that one."""
         self.friends.append(asyncio.create_task(self.client.list_history()))
 
 
@@ -62,7 +62,7 @@ async def stage(gateway: LocalGateway, *, own_session: bool) -> AsyncIterator[St
 Scene = Callable[[Stage], Coroutine[Any, Any, None]]
 
 
-# --- the scenes ---------------------------------------------------------------------------------
+# The scenes.
 
 
 async def one_page(stage: Stage) -> None:
@@ -101,35 +101,35 @@ async def in_the_pool(stage: Stage) -> None:
     await stage.client.list_history()
 
 
-async def a_plain_walk(stage: Stage) -> None:
+async def plain_iteration(stage: Stage) -> None:
     """Read page after page."""
-    async for _ in stage.client.iter_history(limit=20):
+    async for _ in stage.client.iter_history(page_size=20):
         pass
 
 
-async def an_exact_walk(stage: Stage) -> None:
-    """Likewise, each page in a task of its own."""
-    async for _ in stage.client.iter_history(exact=True, limit=25):
+async def exact_iteration(stage: Stage) -> None:
+    """Likewise, with pages that overlap."""
+    async for _ in stage.client.iter_history(exact=True, page_size=25):
         pass
 
 
-async def reading_ahead(stage: Stage) -> None:
+async def prefetching(stage: Stage) -> None:
     """Have pages under way, also while the consumer itself waits."""
-    async with aclosing(stage.client.iter_history_pages(read_ahead=2, limit=20)) as pages:
+    async with aclosing(stage.client.iter_history_pages(read_ahead=2, page_size=20)) as pages:
         async for _ in pages:
             await asyncio.sleep(0)
 
 
-async def a_seam_that_fails(stage: Stage) -> None:
-    """Drop what was read ahead, and read again."""
-    stage.gateway.fault(Fault(), Fault.stuck(9, echo_asked=True), Fault.cap(20))
-    async for _ in stage.client.iter_history(read_ahead=2, limit=25):
+async def a_page_boundary_that_fails(stage: Stage) -> None:
+    """Drop what was prefetched, and request it again."""
+    stage.gateway.fault(Fault(), Fault.stuck(9, echo_requested=True), Fault.cap(20))
+    async for _ in stage.client.iter_history(read_ahead=2, page_size=25):
         pass
 
 
-async def leaving_a_walk(stage: Stage) -> None:
-    """Close a walk that has pages under way."""
-    pages = stage.client.iter_history_pages(read_ahead=2, limit=20)
+async def leaving_an_iteration(stage: Stage) -> None:
+    """Close an iteration that has pages under way."""
+    pages = stage.client.iter_history_pages(read_ahead=2, page_size=20)
     await anext(pages)
     await anext(pages)
     await pages.aclose()
@@ -141,20 +141,20 @@ SCENES = [
     at_the_guard,
     first_at_the_guard,
     in_the_pool,
-    a_plain_walk,
-    an_exact_walk,
-    reading_ahead,
-    a_seam_that_fails,
-    leaving_a_walk,
+    plain_iteration,
+    exact_iteration,
+    prefetching,
+    a_page_boundary_that_fails,
+    leaving_an_iteration,
 ]
 MOMENTS = ["as it begins", "as it ends", "twice at once", "while it cleans up"]
 
 
-# --- the strikes --------------------------------------------------------------------------------
+# The interruptions.
 
 
-class Strike:
-    """Counts the waits of all tasks that an operation starts, and strikes at one of them."""
+class Interruption:
+    """Counts the waits of all tasks that an operation starts, and interrupts it at one of them."""
 
     def __init__(self, at: int, *, when: str) -> None:
         self.act: Callable[[], object] = lambda: None
@@ -203,7 +203,7 @@ class Strike:
 
 @attrs.frozen
 class _Driven:
-    """Drives a coroutine as a task does, and tells of each wait."""
+    """Drives a coroutine as a task does, and notes each wait."""
 
     coroutine: Coroutine[Any, Any, Any]
     note: Callable[[Any], None]
@@ -224,40 +224,40 @@ class _Driven:
                 error = thrown
 
 
-Fate = Callable[[Strike, Coroutine[Any, Any, None]], Coroutine[Any, Any, None]]
+Fate = Callable[[Interruption, Coroutine[Any, Any, None]], Coroutine[Any, Any, None]]
 
 
 class WhimError(Exception):
     """A sibling's."""
 
 
-async def cancelled(strike: Strike, operation: Coroutine[Any, Any, None]) -> None:
+async def cancelled(interruption: Interruption, operation: Coroutine[Any, Any, None]) -> None:
     """Be cancelled."""
     task = asyncio.current_task()
 
     def cancel() -> None:
-        strike.hit |= task.cancel()  # type: ignore[union-attr]
+        interruption.hit |= task.cancel()  # type: ignore[union-attr]
 
-    strike.act = cancel
+    interruption.act = cancel
     await operation
 
 
-async def timed_out(strike: Strike, operation: Coroutine[Any, Any, None]) -> None:
+async def timed_out(interruption: Interruption, operation: Coroutine[Any, Any, None]) -> None:
     """Run out of time."""
     async with asyncio.timeout(None) as deadline:
-        strike.act = lambda: deadline.reschedule(0)
+        interruption.act = lambda: deadline.reschedule(0)
         await operation
-        strike.act = lambda: None
+        interruption.act = lambda: None
 
 
-async def beside_a_sibling(strike: Strike, operation: Coroutine[Any, Any, None]) -> None:
+async def beside_a_sibling(interruption: Interruption, operation: Coroutine[Any, Any, None]) -> None:
     """Have a sibling that fails."""
     failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def sibling() -> None:
         await failure
 
-    strike.act = lambda: failure.done() or failure.set_exception(WhimError())
+    interruption.act = lambda: failure.done() or failure.set_exception(WhimError())
     async with asyncio.TaskGroup() as group:
         group.create_task(sibling())
         await operation
@@ -272,25 +272,39 @@ def thread() -> Iterator[LocalGateway]:
     gc.collect()  # whatever was not closed warns now
 
 
+@pytest.fixture
+def sessions(monkeypatch: pytest.MonkeyPatch) -> list[aiohttp.ClientSession]:
+    """Return a list to which every session is added that is made."""
+    made: list[aiohttp.ClientSession] = []
+    make = aiohttp.ClientSession.__init__
+
+    def note(session: aiohttp.ClientSession, **options: Any) -> None:
+        made.append(session)
+        make(session, **options)
+
+    monkeypatch.setattr(aiohttp.ClientSession, "__init__", note)
+    return made
+
+
 @pytest.fixture(autouse=True)
-async def _no_complaints() -> AsyncIterator[None]:
-    """See that asyncio has nothing to complain of."""
-    complaints: list[Any] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+async def _no_reports() -> AsyncIterator[None]:
+    """See that asyncio reports no errors."""
+    reports: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reports.append(context))
     yield
-    assert not complaints
+    assert not reports
 
 
 async def play(
     on: Stage,
     scene: Scene,
-    strike: Strike,
+    interruption: Interruption,
     fate: Fate = cancelled,
 ) -> BaseException | None:
-    """Play a scene to its end; tell what it raised. Nothing goes on behind it."""
+    """Play a scene to its end; return what it raised. Nothing goes on behind it."""
     before = asyncio.all_tasks()
-    async with strike.watching():
-        playing = asyncio.create_task(fate(strike, scene(on)))
+    async with interruption.watching():
+        playing = asyncio.create_task(fate(interruption, scene(on)))
         done, _ = await asyncio.wait([playing], timeout=SOON)
     assert done, "stuck"
     assert asyncio.all_tasks() - before <= set(on.friends), "a task goes on"
@@ -303,7 +317,7 @@ async def play(
 
 
 async def check_usable(on: Stage) -> None:
-    """Friends get what they asked for, the place in the pool is free, and so is the guard."""
+    """Friends get what they requested, the slot in the pool is free, and so is the guard."""
     async with asyncio.timeout(SOON):
         for friend in on.friends:
             assert (await friend).items == tuple(on.gateway.tasks[:20])
@@ -313,7 +327,7 @@ async def check_usable(on: Stage) -> None:
         assert len(on.gateway.requests) <= on.sent, "the gateway saw more requests than were sent"
 
 
-async def strike_each_wait(
+async def interrupt_each_wait(
     gateway: LocalGateway,
     scene: Scene,
     *,
@@ -322,17 +336,17 @@ async def strike_each_wait(
     fate: Fate = cancelled,
     check: Callable[[Stage], Awaitable[None]] = check_usable,
 ) -> list[BaseException]:
-    """Play a scene until no wait is left to strike at; tell what each strike made of it."""
+    """Play a scene until no wait is left to interrupt; return what was raised each time."""
     raised: list[BaseException] = []
     for at in count(1):
         async with stage(gateway, own_session=own_session) as on:
-            strike = Strike(at, when=when)
-            error = await play(on, scene, strike, fate)
+            interruption = Interruption(at, when=when)
+            error = await play(on, scene, interruption, fate)
             await check(on)
-        if not strike.done:
+        if not interruption.done:
             assert error is None
             return raised
-        assert error or not strike.hit, "a cancellation was swallowed"
+        assert error or not interruption.hit, "a cancellation was lost"
         if error:
             raised.append(error)
     raise AssertionError
@@ -341,35 +355,35 @@ async def strike_each_wait(
 @pytest.mark.parametrize("when", MOMENTS)
 @pytest.mark.parametrize("scene", SCENES)
 async def test_cancelled_at_each_wait(thread: LocalGateway, scene: Scene, when: str) -> None:
-    """A CancelledError comes out, nothing is left running or taken, and the client goes on working."""
-    raised = await strike_each_wait(thread, scene, when=when)
+    """It is a CancelledError, nothing is left running or taken, and the client goes on working."""
+    raised = await interrupt_each_wait(thread, scene, when=when)
     assert {type(error) for error in raised} == {asyncio.CancelledError}
     assert len(raised) >= 3
 
 
 @pytest.mark.parametrize("when", ["as it begins", "as it ends"])
-@pytest.mark.parametrize("scene", [one_page, reading_ahead])
+@pytest.mark.parametrize("scene", [one_page, prefetching])
 async def test_cancelled_at_each_wait_in_an_own_session(
     thread: LocalGateway, scene: Scene, when: str
 ) -> None:
     """Likewise, also while the session is being opened."""
-    raised = await strike_each_wait(thread, scene, own_session=True, when=when)
+    raised = await interrupt_each_wait(thread, scene, own_session=True, when=when)
     assert {type(error) for error in raised} == {asyncio.CancelledError}
     assert len(raised) >= 3
 
 
-@pytest.mark.parametrize("scene", [one_page, in_the_pool, reading_ahead])
+@pytest.mark.parametrize("scene", [one_page, in_the_pool, prefetching])
 async def test_out_of_time_at_each_wait(thread: LocalGateway, scene: Scene) -> None:
     """``asyncio.timeout`` around a call is a TimeoutError, and leaves as little behind."""
-    raised = await strike_each_wait(thread, scene, fate=timed_out)
+    raised = await interrupt_each_wait(thread, scene, fate=timed_out)
     assert {type(error) for error in raised} == {TimeoutError}
     assert len(raised) >= 3
 
 
-@pytest.mark.parametrize("scene", [one_page, in_the_pool, reading_ahead])
+@pytest.mark.parametrize("scene", [one_page, in_the_pool, prefetching])
 async def test_a_sibling_fails_at_each_wait(thread: LocalGateway, scene: Scene) -> None:
     """A TaskGroup ends with the sibling's error, and with that alone."""
-    raised = await strike_each_wait(thread, scene, fate=beside_a_sibling)
+    raised = await interrupt_each_wait(thread, scene, fate=beside_a_sibling)
     for error in raised:
         assert isinstance(error, ExceptionGroup)
         assert [type(cause) for cause in error.exceptions] == [WhimError]
@@ -377,8 +391,10 @@ async def test_a_sibling_fails_at_each_wait(thread: LocalGateway, scene: Scene) 
 
 
 @pytest.mark.parametrize("when", MOMENTS)
-async def test_cancelled_while_a_client_closes(thread: LocalGateway, when: str) -> None:
-    """Wherever it strikes in the life of a client, its end included: client and session are closed."""
+async def test_cancelled_while_a_client_closes(
+    thread: LocalGateway, when: str, sessions: list[aiohttp.ClientSession]
+) -> None:
+    """At whichever moment in the life of a client, its end included: client and session are closed."""
 
     async def life(on: Stage) -> None:
         async with on.gateway.client(retry=QUICK) as on.client:
@@ -386,12 +402,12 @@ async def test_cancelled_while_a_client_closes(thread: LocalGateway, when: str) 
 
     async def check(on: Stage) -> None:
         assert on.client.closed
-        session = on.client._transport._own
-        assert session is None or session.closed
+        assert all(session.closed for session in sessions)
 
-    raised = await strike_each_wait(thread, life, own_session=True, when=when, check=check)
+    raised = await interrupt_each_wait(thread, life, own_session=True, when=when, check=check)
     assert {type(error) for error in raised} == {asyncio.CancelledError}
     assert len(raised) >= 4
+    assert sessions
 
 
 @pytest.mark.parametrize("in_body", [False, True])
@@ -412,39 +428,39 @@ async def test_cancelled_as_an_attempt_times_out(thread: LocalGateway, first: st
 
 
 @pytest.mark.parametrize("options", [{}, {"exact": True}, {"read_ahead": 4}])
-async def test_a_walk_that_is_dropped_unclosed(thread: LocalGateway, options: dict[str, Any]) -> None:
-    """In a cycle, too, which the garbage collector takes apart in its own order: asyncio has no complaint."""
+async def test_an_iteration_that_is_dropped_unclosed(thread: LocalGateway, options: dict[str, Any]) -> None:
+    """In a cycle, too, which the garbage collector takes apart in its own order: asyncio reports nothing."""
     async with thread.client() as client:
         before = asyncio.all_tasks()
         for iterate in (client.iter_history, client.iter_history_pages):
-            walk: Any = iterate(limit=10, **options)
-            await anext(walk)
-            await anext(walk)
-            drop_in_a_cycle(walk)
-            del walk
+            iteration: Any = iterate(page_size=10, **options)
+            await anext(iteration)
+            await anext(iteration)
+            drop_in_a_cycle(iteration)
+            del iteration
             gc.collect()
             await nothing_but(before)
         assert len((await client.list_history()).items) == 20
 
 
-async def test_a_walk_that_is_dropped_before_its_error(thread: LocalGateway) -> None:
-    """Nobody came to the page that failed, and nobody is told."""
+async def test_an_iteration_that_is_dropped_before_its_error(thread: LocalGateway) -> None:
+    """Nobody came to the page that failed, and its error is not logged."""
     async with thread.client(retry=None) as client:
         before = asyncio.all_tasks()
-        walk = client.iter_history(limit=10, read_ahead=4)
-        await anext(walk)
+        iteration = client.iter_history(page_size=10, read_ahead=4)
+        await anext(iteration)
         thread.fault(Fault.error(403))
         await nothing_but(before)
-        drop_in_a_cycle(walk)
-        del walk
+        drop_in_a_cycle(iteration)
+        del iteration
         gc.collect()
         await nothing_but(before)
         assert not thread._script
 
 
-def drop_in_a_cycle(walk: AsyncGenerator[Any]) -> None:
+def drop_in_a_cycle(iteration: AsyncGenerator[Any]) -> None:
     """Make it part of what only the garbage collector finds."""
-    cycle: list[Any] = [walk]
+    cycle: list[Any] = [iteration]
     cycle.append(cycle)
 
 
@@ -456,11 +472,11 @@ async def nothing_but(tasks: set[asyncio.Task[Any]]) -> None:
 
 
 async def test_these_tests_can_fail(thread: LocalGateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A walk that leaves behind what it read ahead is seen."""
+    """An iteration that leaves behind what it prefetched is seen."""
 
-    async def forget(walk: ExactWalk) -> None:
+    async def forget(iteration: ExactIteration[Any]) -> None:
         pass
 
-    monkeypatch.setattr(ExactWalk, "close", forget)
+    monkeypatch.setattr(ExactIteration, "close", forget)
     with pytest.raises(AssertionError, match="a task goes on"):
-        await strike_each_wait(thread, reading_ahead)
+        await interrupt_each_wait(thread, prefetching)

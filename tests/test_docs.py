@@ -187,11 +187,11 @@ def test_list_a_page(
     assert [line.split()[0] for line in lines] == [task.task_id for task in gateway.tasks[:10]]
 
 
-def test_walk_all(
+def test_read_all(
     gateway: LocalGateway, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It counts every task by its status."""
-    run_program("walk_all.py", monkeypatch=monkeypatch)
+    run_program("read_all.py", monkeypatch=monkeypatch)
     counts = Counter(task.status for task in gateway.tasks)
     printed = dict(line.split() for line in capsys.readouterr().out.splitlines())
     assert printed == {status: str(count) for status, count in counts.items()}

@@ -1,6 +1,7 @@
-"""What a notebook shows of pages and tasks: text, images, and whatever the gateway sends nothing more."""
+"""What a notebook shows of pages and tasks: text and images, and nothing else, whatever the gateway sends."""
 
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import attrs
 import pytest
@@ -63,6 +64,7 @@ tasks_of_any_kind = st.builds(
     image_url=st.none() | texts | texts.map("https://cdn.example/{}".format),
     credits_refunded=st.none() | st.integers(),
     completed_at=st.none() | moments,
+    extra=st.dictionaries(texts, texts | st.none() | st.integers() | st.lists(texts, max_size=2), max_size=2),
 )
 
 
@@ -72,6 +74,13 @@ def test_nothing_that_is_sent_becomes_markup(task: ImageTask) -> None:
     """Whatever the fields are, the elements and attributes are those of harmless tasks; the reprs a line."""
     check(task)
     check(page_of(task))
+
+
+@pytest.mark.parametrize("text", [text for text in HOSTILE if len(text) <= 40])
+def test_markup_in_an_unknown_field_is_shown_as_text(text: str) -> None:
+    """So is markup in its name."""
+    task = attrs.evolve(TASK, extra={text: "value", "name": text})
+    assert read(task).text.replace("\r\n", "\n").count(text.replace("\r\n", "\n")) >= 2
 
 
 @pytest.mark.parametrize("text", HOSTILE[:-1])
@@ -113,8 +122,8 @@ def test_a_page_is_a_table() -> None:
     reader = read(page)
     assert len(reader.all("tr")) == 1 + 50
     assert len(reader.all("img")) == 50
-    places = [reader.text.index(task.task_id) for task in tasks]
-    assert places == sorted(places)
+    positions = [reader.text.index(task.task_id) for task in tasks]
+    assert positions == sorted(positions)
     used = sum(task.credits_used for task in tasks)
     refunded = sum(task.credits_refunded or 0 for task in tasks)
     assert f"page 1: 50 tasks, {used} credits, {refunded} refunded\n" in reader.text
@@ -156,12 +165,23 @@ def test_an_empty_page_says_so() -> None:
 def test_a_task_shows_all_of_its_fields() -> None:
     """Each under the name that it has in Python."""
     text = read(TASK).text
-    assert [field.name for field in attrs.fields(ImageTask) if f"{field.name}\n" not in text] == []
+    assert [name for name in TASK.to_dict() if f"{name}\n" not in text] == []
     assert "None" in read(attrs.evolve(TASK, completed_at=None)).text
 
 
+def test_a_task_shows_unknown_fields() -> None:
+    """In the order in which they came, after all that are known; they are bounded in length and number."""
+    extra: dict[str, Any] = {"prompt": "a fox", "seeds": [1, None], "n" * 100: "v" * 1000}
+    text = read(attrs.evolve(TASK, extra=extra)).text
+    end = f"prompt\na fox\n\nseeds\n[1, None]\n\n{'n' * 40}…\n{'v' * 200}…\n\n\n\n\n"
+    assert text == read(TASK).text.removesuffix("\n\n\n") + end
+    many = read(attrs.evolve(TASK, extra={f"field {number}": number for number in range(1_000)}))
+    assert len(many.all("tr")) == len(TASK.to_dict()) + 50 + 1
+    assert "…\nand 950 more\n" in many.text
+
+
 def test_colours_are_the_notebooks_own() -> None:
-    """Themes are light or dark: neither text nor ground has a colour of its own, only a status' dot."""
+    """Themes are light or dark: neither text nor background has a colour of its own, only a status' dot."""
     for value in (TASK, page_of(TASK, attrs.evolve(TASK, status="failed", image_url=None))):
         for tag, attributes in read(value).elements:
             rules = dict(rule.split(":") for rule in (attributes.get("style") or "").split(";") if rule)

@@ -116,7 +116,7 @@ def agency(gateway: LocalGateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_every_account_is_read(agency: Agency) -> None:
-    """This machine is the cluster. Who cannot be read is told, with the reason, and stops no other."""
+    """This machine is the cluster. What cannot be read is listed, with the reason, and stops no other."""
     agency.put_key("account-03", "sk-revoked")
     agency.put_key("account-10", key_of("account-10"), mode=0o644)
     agency.gateway.fault(Fault.error(429, retry_after=0.1), Fault.reset(), Fault.html(502))
@@ -143,13 +143,13 @@ async def read(key: str, retry: RetryPolicy) -> HistoryPage:
 
 def test_what_a_worker_is_given_returns_and_raises(agency: Agency, cluster: Any) -> None:
     """A policy goes there and holds; pages and errors come back as they were."""
-    key, patience = key_of("account-07"), RetryPolicy(max_tries=2, wait_initial=0.01)
+    key, policy = key_of("account-07"), RetryPolicy(max_tries=2, wait_initial=0.01)
     agency.gateway.fault(Fault.error(500))
-    page = cluster.submit(read, key, patience, pure=False).result(SECONDS)
+    page = cluster.submit(read, key, policy, pure=False).result(SECONDS)
     assert list(page.items) == agency.gateway.accounts[key].tasks[:20]
     agency.gateway.fault(Fault.error(500), Fault.error(429, retry_after=7000))
     with pytest.raises(RateLimitError) as caught:
-        cluster.submit(read, key, patience, pure=False).result(SECONDS)
+        cluster.submit(read, key, policy, pure=False).result(SECONDS)
     assert (caught.value.status, caught.value.retry_after) == (429, 7000)
     assert caught.value.request_id
     assert [request.status for request in agency.gateway.requests] == [500, 200, 500, 429]
@@ -181,7 +181,7 @@ def run_and_kill(agency: Agency, cluster: Any) -> "tuple[int, str]":
 
 
 def clear_up(agency: Agency) -> set[str]:
-    """Delete what a killed worker had no time to, and tell of which accounts it was."""
+    """Delete what a killed worker had no time to, and return the accounts that it was of."""
     left = list(agency.histories.glob("*.part"))
     for path in left:
         path.unlink()
@@ -199,7 +199,7 @@ def test_a_worker_that_is_killed(agency: Agency, cluster: Any) -> None:
 
 
 def test_accounts_that_kill_workers(agency: Agency, cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Dask gives a batch up that has ended several workers: that is told, and stops no other."""
+    """Dask gives up a batch that has ended several workers: that is reported, and stops no other."""
     monkeypatch.setattr(cluster.cluster.scheduler, "allowed_failures", 0)
     code, out = run_and_kill(agency, cluster)
     assert code == 1

@@ -81,7 +81,7 @@ def test_the_lost_task_is_found(cells: dict[str, Any], gateway: LocalGateway) ->
     assert lost.task_id in data(cells["task"])["text/html"]
 
 
-def test_it_says_nothing_else(cells: dict[str, Any], gateway: LocalGateway) -> None:
+def test_it_shows_nothing_else(cells: dict[str, Any], gateway: LocalGateway) -> None:
     """No warning, no leftover of the client's, and not the key."""
     outputs = {id_: cell.outputs for id_, cell in cells.items() if cell.get("outputs")}
     assert outputs.keys() == {"page", "frame", "chart", "recover", "task"}

@@ -1,4 +1,4 @@
-"""The law of the pace, against simulated limiters, on a clock that the tests own."""
+"""The rule of the pace, against simulated limiters, on a clock that the tests own."""
 
 import heapq
 import itertools
@@ -65,7 +65,7 @@ class Client:
     def __init__(self, pace: Pace, at_a_time: int) -> None:
         self.pace = pace
         self.waiting = at_a_time
-        self.answered = 0
+        self.admitted = 0
         self.refused = 0
         self.broken = 0  # requests that started while the gateway was known to be closed
         self.wake = math.inf
@@ -73,7 +73,7 @@ class Client:
 
 @attrs.define
 class Run:
-    """Clients against one limiter, until each has so many answers or time is up."""
+    """Clients against one limiter, until they have so many responses or time is up."""
 
     limiter: Bucket | FixedWindow
     clients: list[Client]
@@ -118,13 +118,13 @@ class Run:
         """The limiter sees a request."""
         admitted = self.limiter.admit(self.now)
         back = LATENCY * self.rng.uniform(0.3, 0.7)
-        self.at(self.now + back, partial(self.answer, client, started, admitted))
+        self.at(self.now + back, partial(self.respond, client, started, admitted))
 
-    def answer(self, client: Client, started: float, admitted: bool) -> None:
-        """The client sees the answer, and has another request to send."""
+    def respond(self, client: Client, started: float, admitted: bool) -> None:
+        """The client sees the response, and has another request to send."""
         client.waiting += 1
         if admitted:
-            client.answered += 1
+            client.admitted += 1
             client.pace.deliver(self.now)
         else:
             client.refused += 1
@@ -135,7 +135,7 @@ class Run:
 def run(
     limiter: Bucket | FixedWindow,
     *,
-    answers: int = 10**9,
+    responses: int = 10**9,
     seconds: float = math.inf,
     clients: int = 1,
     seed: int = 0,
@@ -143,33 +143,33 @@ def run(
     """Run clients that keep 9 requests in flight each."""
     made = [Client(Pace(wait_initial=0.5, wait_max=60), 9) for _ in range(clients)]
     result = Run(limiter, made, random.Random(seed))
-    result.until(lambda: result.now >= seconds or sum(c.answered for c in made) >= answers)
+    result.until(lambda: result.now >= seconds or sum(c.admitted for c in made) >= responses)
     return result
 
 
 def efficiency(result: Run, rate: float) -> float:
     """The share of the allowed rate that was used."""
-    return sum(client.answered for client in result.clients) / result.now / rate
+    return sum(client.admitted for client in result.clients) / result.now / rate
 
 
 def refused(result: Run) -> float:
-    """The share of requests that were answered 429."""
+    """The share of requests that got a 429."""
     refusals = sum(client.refused for client in result.clients)
-    return refusals / (refusals + sum(client.answered for client in result.clients))
+    return refusals / (refusals + sum(client.admitted for client in result.clients))
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_limiter_that_tells_nothing(seed: int) -> None:
+def test_a_limiter_without_retry_after(seed: int) -> None:
     """50 a second, burst 10, no Retry-After: over 490 requests at least 85 %, at most 3 % refused."""
-    result = run(Bucket(50, 11), answers=490, seed=seed)
+    result = run(Bucket(50, 11), responses=490, seed=seed)
     assert efficiency(result, 50) >= 0.85
     assert refused(result) <= 0.03
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_limiter_that_sends_away_for_a_second(seed: int) -> None:
+def test_a_limiter_with_retry_after(seed: int) -> None:
     """100 a second, burst 20, Retry-After 1: over 2 430 requests at least 85 %, at most 2 % refused."""
-    result = run(Bucket(100, 20, retry_after=1), answers=2_430, seed=seed)
+    result = run(Bucket(100, 20, retry_after=1), responses=2_430, seed=seed)
     assert efficiency(result, 100) >= 0.85
     assert refused(result) <= 0.02
     assert not result.clients[0].broken
@@ -181,8 +181,8 @@ def test_four_processes_share_a_limit(seed: int) -> None:
     result = run(Bucket(60, 11), seconds=40, clients=4, seed=seed)
     assert efficiency(result, 60) >= 0.8
     assert refused(result) <= 0.05
-    answered = [client.answered for client in result.clients]
-    assert min(answered) >= 0.5 * sum(answered) / 4
+    admitted = [client.admitted for client in result.clients]
+    assert min(admitted) >= 0.5 * sum(admitted) / 4
 
 
 @settings(max_examples=40)
@@ -195,10 +195,10 @@ def test_four_processes_share_a_limit(seed: int) -> None:
 def test_any_bucket(rate: float, burst: int, retry_after: float | None, seed: int) -> None:
     """Whatever the limit, a fair part of it is used, and nothing starts while the gateway is closed.
 
-    Less where a bucket of one token sends away for the time of six: each 429 costs what six requests would.
+    Less where a bucket of one token has the Retry-After of six: each 429 costs what six requests would.
     """
     result = run(Bucket(rate, burst, retry_after), seconds=60, seed=seed)
-    assert result.clients[0].answered >= burst
+    assert result.clients[0].admitted >= burst
     assert efficiency(result, rate) > (0.4 if retry_after is None else 0.1)
     assert not result.clients[0].broken
 
@@ -244,8 +244,8 @@ def test_refusals_of_the_past_are_no_news() -> None:
     assert pace.rate == rate == 30
 
 
-def test_a_burst_that_took_long_tells_little() -> None:
-    """Where the limit was met slowly, burst and refill cannot be told apart: what was delivered counts."""
+def test_a_burst_that_took_long() -> None:
+    """Where the limit was met slowly, burst and refill cannot be distinguished: what was delivered counts."""
     pace = Pace(wait_initial=0.5, wait_max=60)
     for moment in range(100):
         pace.deliver(moment / 100)
@@ -257,7 +257,7 @@ def test_a_burst_that_took_long_tells_little() -> None:
     assert pace.rate == pytest.approx(97)
 
 
-def test_a_client_that_asks_for_little_learns_nothing() -> None:
+def test_a_client_that_sends_little_learns_nothing() -> None:
     """Only where the pace held requests back is it raised: not while idle, nor by a request now and then."""
     pace = Pace(wait_initial=0.5, wait_max=60)
     pace.deliver(0.0)

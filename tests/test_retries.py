@@ -1,4 +1,4 @@
-"""What is tried again, how often, after which wait; and one 429 that quiets the whole client."""
+"""What is tried again, how often, after which wait; and one 429 that holds the whole client back."""
 
 import asyncio
 import time
@@ -38,7 +38,7 @@ LASTING = {
     "404": Fault.error(404),
     "400": Fault.error(400),
     "302": Fault.error(302),
-    "half an answer": Fault.half(),
+    "half a response": Fault.half(),
     "a list": Fault(body=b"[]"),
     "no JSON": Fault.html(200),
     "an endless page": Fault.endless(),
@@ -93,13 +93,13 @@ async def test_nobody_listens() -> None:
 async def test_an_endless_error_page(gateway: LocalGateway) -> None:
     """An error is known by its status; its body is read to a bound, or to where it breaks."""
 
-    async def endless(request: Any, answer: Any) -> Any:
-        answer.status = 500
-        return await Fault.endless().deliver(request, answer)
+    async def endless(request: Any, response: Any) -> Any:
+        response.status = 500
+        return await Fault.endless().deliver(request, response)
 
-    async def cut(request: Any, answer: Any) -> Any:
-        answer.status = 500
-        return await Fault.truncate().deliver(request, answer)
+    async def cut(request: Any, response: Any) -> Any:
+        response.status = 500
+        return await Fault.truncate().deliver(request, response)
 
     async with gateway.client(retry=None) as client:
         for deliver in (endless, cut):
@@ -144,7 +144,7 @@ async def test_a_wait_that_is_too_long_is_raised_at_once(gateway: LocalGateway, 
     assert len(gateway.requests) == 1
 
 
-async def test_a_budget_of_time(gateway: LocalGateway) -> None:
+async def test_max_time(gateway: LocalGateway) -> None:
     """A further try that would begin after ``max_time`` is not made."""
     gateway.rule(lambda _: Fault.error(500))
     policy = RetryPolicy(max_tries=100, max_time=0.2, wait_initial=0.06, wait_max=0.06)
@@ -156,8 +156,8 @@ async def test_a_budget_of_time(gateway: LocalGateway) -> None:
     assert gateway.requests[-1].received_at - began <= 0.25
 
 
-async def test_one_429_quiets_all() -> None:
-    """30 tasks share a client against 5 requests a window: all succeed, none breaks the silence."""
+async def test_one_429_holds_all_back() -> None:
+    """30 tasks share a client, against 5 requests a window: all succeed, none is sent while all must wait."""
     window = 0.5
     async with (
         LocalGateway(100, rate_limit=RateLimit.window(5, window)) as gateway,
@@ -190,7 +190,7 @@ async def test_one_guard_for_two_loops(apimall_gateway: LocalGateway) -> None:
 
 
 async def test_the_gateway_says_stop_while_a_request_waits_for_a_connection() -> None:
-    """What comes to its turn in the pool after a 429 goes back to the guard."""
+    """A request that gets its connection after a 429 goes back to the guard."""
     async with (
         LocalGateway(100, latency=0.05) as gateway,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as session,
@@ -203,7 +203,7 @@ async def test_the_gateway_says_stop_while_a_request_waits_for_a_connection() ->
     assert len(gateway.requests) == 4
 
 
-async def test_a_budget_counts_at_the_guard_too() -> None:
+async def test_max_time_counts_at_the_guard_too() -> None:
     """A request that the pace would hold back for longer than ``max_time`` is raised instead."""
     policy = RetryPolicy(max_time=0.5, wait_initial=0.01)
     async with (
@@ -219,12 +219,12 @@ async def test_a_budget_counts_at_the_guard_too() -> None:
 
 
 async def test_a_429_counts_from_its_headers(gateway: LocalGateway) -> None:
-    """A body that does not come keeps nobody from being quiet."""
+    """A body that does not come changes nothing: all wait from then on."""
 
-    async def stall(request: Any, answer: Any) -> Any:
-        answer.status = 429
-        answer.headers["Retry-After"] = "0.5"
-        return await Fault.stall(in_body=True).deliver(request, answer)
+    async def stall(request: Any, response: Any) -> Any:
+        response.status = 429
+        response.headers["Retry-After"] = "0.5"
+        return await Fault.stall(in_body=True).deliver(request, response)
 
     gateway.fault(Fault(status=429, deliver=stall))
     async with gateway.client(timeout=0.3) as client:

@@ -1,4 +1,4 @@
-"""What a client is given is checked when it is made; a complaint names the remedy, never the key."""
+"""What a client is given is checked when it is made; an error says what to do, never the key."""
 
 import math
 from typing import Any
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from apimall_async import AsyncClient, ConfigurationError, RetryPolicy
-from apimall_async._settings import find_history_url, find_proxy, is_loopback
+from apimall_async._settings import find_base_url, find_proxy, is_loopback
 
 
 @pytest.mark.parametrize("key", ["", " ", "sk a", "sk\n", "sk\x00", "schlüssel", "sk-\x7f", 7])
@@ -44,17 +44,18 @@ def test_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("base_url", "url"),
     [
-        (None, "https://gateway.apimall.ai/api/v1/images/history"),
-        ("https://gateway.apimall.ai/", "https://gateway.apimall.ai/api/v1/images/history"),
-        ("https://proxy.example/apimall/", "https://proxy.example/apimall/api/v1/images/history"),
-        ("http://127.0.0.1:8080", "http://127.0.0.1:8080/api/v1/images/history"),
-        ("http://[::1]:8080", "http://[::1]:8080/api/v1/images/history"),
-        ("http://localhost", "http://localhost/api/v1/images/history"),
+        (None, "https://gateway.apimall.ai"),
+        ("", "https://gateway.apimall.ai"),
+        ("https://gateway.apimall.ai/", "https://gateway.apimall.ai/"),
+        (URL("https://proxy.example/apimall/"), "https://proxy.example/apimall/"),
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("http://[::1]:8080", "http://[::1]:8080"),
+        ("http://localhost", "http://localhost"),
     ],
 )
-def test_a_base_url(base_url: str | None, url: str) -> None:
-    """The endpoint's path follows whatever path the base has."""
-    assert str(find_history_url(base_url)) == url
+def test_a_base_url(base_url: str | URL | None, url: str) -> None:
+    """Https to anywhere, with a path or without; plain http to this machine alone."""
+    assert find_base_url(base_url) == URL(url)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +89,7 @@ def test_a_base_url_that_must_not_get_the_key(base_url: Any) -> None:
 def test_any_base_url(base_url: str) -> None:
     """Whatever is given: a URL that https or loopback protects, or a ConfigurationError."""
     try:
-        url = find_history_url(base_url)
+        url = find_base_url(base_url)
     except ConfigurationError:
         return
     assert url.scheme == "https" or is_loopback(url)

@@ -1,4 +1,4 @@
-"""What docs/threat-model.md promises and no other test shows, seen from the attacker's side."""
+"""What docs/threat-model.md promises and no other test shows, from the attacker's side."""
 
 import asyncio
 import json
@@ -42,10 +42,10 @@ MIB = 2**20
 
 
 @asynccontextmanager
-async def answering(*parts: bytes, again: bytes = b"") -> AsyncGenerator[str]:
-    """Run a server that sends ``parts`` to whoever asks, then ``again`` without end; give its URL."""
+async def responding(*parts: bytes, again: bytes = b"") -> AsyncGenerator[str]:
+    """Run a server that sends ``parts`` to each client, then ``again`` without end; give its URL."""
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await reader.readuntil(b"\r\n\r\n")
             writer.write(b"".join(parts))
@@ -57,12 +57,12 @@ async def answering(*parts: bytes, again: bytes = b"") -> AsyncGenerator[str]:
         finally:
             writer.close()
 
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+    async with await asyncio.start_server(respond, "127.0.0.1", 0) as server:
         host, port = server.sockets[0].getsockname()
         yield f"http://{host}:{port}"
 
 
-# --- the gateway: what it says ------------------------------------------------------------------------
+# The gateway: what it says.
 
 
 def escaped(text: str) -> str:
@@ -82,7 +82,7 @@ def error_body(text: str) -> bytes:
 async def test_an_error_steers_no_terminal_and_forges_no_line(
     gateway: LocalGateway, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Printed as a traceback, or in a log, the gateway's words are one line without controls."""
+    """Printed as a traceback, or in a log, the gateway's texts are one line without controls."""
     caplog.set_level(logging.INFO)
     page = b'{"success":true,"data":{"items":[],"page":7,"limit":50},"request_id":"\\u001b[2J\\n"}'
     gateway.fault(Fault(status=500, body=error_body(EVIL)), Fault(status=401, body=error_body(EVIL)))
@@ -120,8 +120,8 @@ async def test_a_page_that_has_the_key_spelled_with_escapes_is_read_without(
         "status": "",
         "credits_used": 1,
     }
-    answer = {"success": True, "data": {"items": [task], "page": 1, "limit": 20}, "request_id": ""}
-    body = json.dumps(answer).replace("KEY", escaped(gateway.api_key))
+    page = {"success": True, "data": {"items": [task], "page": 1, "limit": 20}, "request_id": ""}
+    body = json.dumps(page).replace("KEY", escaped(gateway.api_key))
     gateway.fault(Fault(body=body.encode()))
     async with gateway.client() as client:
         page = await client.list_history()
@@ -132,7 +132,7 @@ PACKER = zlib.compressobj(9, wbits=-15)
 BOMB = PACKER.compress(b" " * MIB) + PACKER.flush(zlib.Z_FULL_FLUSH)  # a kilobyte; unpacks to a MiB each time
 
 OK = b"HTTP/1.1 200 X\r\n"
-ENDLESS = {  # how an answer begins, and how it goes on for ever
+ENDLESS = {  # how a response begins, and how it goes on for ever
     "headers": ([OK], b"".join(b"X-%d: %s\r\n" % (n, b"a" * 4000) for n in range(50))),
     "one header": ([OK, b"X: "], b"a" * 65536),
     "reason": ([b"HTTP/1.1 200 "], b"a" * 65536),
@@ -148,11 +148,11 @@ ENDLESS = {  # how an answer begins, and how it goes on for ever
 
 
 @pytest.mark.parametrize("kind", ENDLESS)
-async def test_an_answer_without_end_takes_little_memory(kind: str) -> None:
+async def test_a_response_without_end_takes_little_memory(kind: str) -> None:
     """Wherever it does not end, it is an error, in time, and takes a few MiB."""
     begin, again = ENDLESS[kind]
     async with (
-        answering(*begin, again=again) as url,
+        responding(*begin, again=again) as url,
         AsyncClient("sk-x", base_url=url, retry=None, timeout=0.5) as client,
     ):
         tracemalloc.start()
@@ -172,16 +172,20 @@ async def test_nothing_but_get_is_sent(gateway: LocalGateway, tmp_path: Path) ->
         tasks = [task async for task in client.iter_history(read_ahead=2)]
         await client.list_history()
         await client.download(next(task for task in tasks if task.image_url), tmp_path)
-        async with serve(client) as url, aiohttp.ClientSession(url) as http, http.get("api/tasks") as answer:
-            assert answer.status == 200
-    asked = {
+        async with (
+            serve(client) as url,
+            aiohttp.ClientSession(url) as http,
+            http.get("api/tasks") as response,
+        ):
+            assert response.status == 200
+    sent = {
         (one.method, one.path.partition("/img_")[0], "Authorization" in one.headers)
         for one in gateway.requests
     }
-    assert asked == {("GET", "/api/v1/images/history", True), ("GET", "/images", False)}
+    assert sent == {("GET", "/api/v1/images/history", True), ("GET", "/images", False)}
 
 
-# --- the network --------------------------------------------------------------------------------------
+# The network.
 
 
 @pytest.mark.parametrize(
@@ -194,9 +198,9 @@ async def test_nothing_but_get_is_sent(gateway: LocalGateway, tmp_path: Path) ->
     ],
 )
 async def test_a_proxy_s_password_is_in_no_error(reply: bytes, caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever the proxy answers: aiohttp's own words have its URL."""
+    """Whatever the proxy responds: aiohttp's own messages have its URL."""
     caplog.set_level(logging.DEBUG)
-    async with answering(reply) as url:
+    async with responding(reply) as url:
         proxy = url.replace("//", "//me:hunter2@")
         retry = RetryPolicy(max_tries=2, wait_initial=0.0)
         async with AsyncClient("sk-x", base_url="https://gateway.test", proxy=proxy, retry=retry) as client:
@@ -207,7 +211,7 @@ async def test_a_proxy_s_password_is_in_no_error(reply: bytes, caplog: pytest.Lo
     assert caught.value.__context__ is None
 
 
-# --- the same machine ---------------------------------------------------------------------------------
+# The same machine.
 
 
 def commands(command: click.Command) -> Iterator[click.Command]:
@@ -225,32 +229,32 @@ def test_no_option_takes_the_key() -> None:
 
 
 async def test_another_site_costs_no_request(gateway: LocalGateway) -> None:
-    """What a web page makes the browser ask of the history page never reaches the gateway."""
+    """What another site has the browser request of the history page never reaches the gateway."""
     async with gateway.client() as client, serve(client) as url, aiohttp.ClientSession(url) as http:
         for headers in ({"Sec-Fetch-Site": "cross-site"}, {"Host": "evil.example"}):
-            async with http.get("api/tasks", headers=headers) as answer:
-                assert answer.status in {403, 421}
+            async with http.get("api/tasks", headers=headers) as response:
+                assert response.status in {403, 421}
     assert not gateway.requests
 
 
-async def test_the_programs_without_a_login_answer_to_their_own_names(gateway: LocalGateway) -> None:
+async def test_the_programs_without_a_login_respond_to_their_own_names(gateway: LocalGateway) -> None:
     """Those in the documentation, which are copied: a name that was rebound to this machine gets nothing."""
     pytest.importorskip("fastapi", reason="needs fastapi")
     examples = Path(__file__).parent.parent / "docs" / "examples"
-    told: list[dict[str, Any]] = []
+    sent: list[dict[str, Any]] = []
 
-    async def tell(message: dict[str, Any]) -> None:
-        told.append(message)
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
 
     fastapi = runpy.run_path(str(examples / "history_in_fastapi.py"))["app"]
     request = {"type": "http", "method": "GET", "path": "/history.jsonl", "query_string": b""}
-    await fastapi(request | {"headers": [(b"host", b"evil.example")]}, None, tell)
-    assert told[0]["status"] == 400
+    await fastapi(request | {"headers": [(b"host", b"evil.example")]}, None, send)
+    assert sent[0]["status"] == 400
     make_service = runpy.run_path(str(examples / "history_in_aiohttp.py"))["make_service"]
     async with TestClient(TestServer(make_service(gateway.client(), {"localhost:8080"}))) as http:
         for host, status in {"localhost:8080": 200, "evil.example:8080": 421}.items():
-            async with http.get("/history/api/tasks", headers={"Host": host}) as answer:
-                assert answer.status == status
+            async with http.get("/history/api/tasks", headers={"Host": host}) as response:
+                assert response.status == status
     assert len(gateway.requests) == 1
 
 
@@ -295,7 +299,7 @@ def test_files_are_as_private_as_the_umask_says(
 
     for suffix in (".jsonl", ".csv", ".parquet"):
         assert run("export", tmp_path / f"tasks{suffix}") == 0
-    assert run("download", tmp_path / "images", "--max-items", "3", "--at-once", "1") == 0
+    assert run("download", tmp_path / "images", "--limit", "3", "--concurrency", "1") == 0
     look(None)
     assert seen.keys() >= {".part", ".part-wal", ".jsonl", ".csv", ".parquet", ".svg"}
     assert set(seen.values()) == {0o600}
@@ -325,33 +329,33 @@ async def test_a_link_where_an_image_goes_is_not_followed(
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights there")
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
-@pytest.mark.parametrize("place", ["", ".part", ".part.tmp"])
+@pytest.mark.parametrize("beside", ["", ".part", ".part.tmp"])
 @pytest.mark.parametrize("content", ["", "precious"])
 def test_a_link_where_an_export_goes_is_not_followed(
-    run: Callable[..., int], tmp_path: Path, suffix: str, place: str, content: str
+    run: Callable[..., int], tmp_path: Path, suffix: str, beside: str, content: str
 ) -> None:
     """Nor here: it is replaced, or the export ends."""
     mine = tmp_path / "mine"
     mine.write_text(content)
     file = tmp_path / f"tasks{suffix}"
-    file.with_name(file.name + place).symlink_to(mine)
-    assert run("export", file, "--overwrite") == (1 if place == ".part" else 0)
+    file.with_name(file.name + beside).symlink_to(mine)
+    assert run("export", file, "--overwrite") == (1 if beside == ".part" else 0)
     assert mine.read_text() == content
     assert not file.is_symlink()
 
 
-# --- completeness -------------------------------------------------------------------------------------
+# Completeness.
 
 
 @pytest.mark.parametrize("size", [None, 0, 1, 200, -2, -1])
 async def test_a_cut_connection_is_no_end_of_the_history(size: int | None) -> None:
-    """Whoever cuts it, at any byte of a page that tells no length: an error, not a shorter history."""
+    """Whoever cuts it, at any byte of a page without Content-Length: an error, not a shorter history."""
     async with LocalGateway(20) as gateway, aiohttp.ClientSession() as http:
         headers = {"Authorization": f"Bearer {gateway.api_key}"}
-        async with http.get(f"{gateway.url}/api/v1/images/history?limit=50", headers=headers) as answer:
-            body = await answer.read()
+        async with http.get(f"{gateway.url}/api/v1/images/history?limit=50", headers=headers) as response:
+            body = await response.read()
     async with (
-        answering(OK, b"Connection: close\r\n\r\n", body[:size]) as url,
+        responding(OK, b"Connection: close\r\n\r\n", body[:size]) as url,
         AsyncClient("sk-x", base_url=url, retry=None) as client,
     ):
         if size is None:

@@ -24,7 +24,7 @@ from apimall_async.testing import Fault, LocalGateway
 
 
 QUICK = RetryPolicy(max_tries=3, wait_initial=0.01, wait_max=0.02)
-KEY = "sk-not-to-be-told"
+KEY = "sk-secret"
 AUTHORITY = trustme.CA()
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -35,7 +35,7 @@ class Secured:
 
     port: int
     handshakes: list[str | None] = attrs.field(factory=list)
-    """The name that each client asked for."""
+    """The name that each client requested."""
     keys: list[str] = attrs.field(factory=list)
     """The Authorization of each request."""
 
@@ -49,7 +49,7 @@ class Secured:
 async def secured(certificate: trustme.LeafCert) -> AsyncIterator[Secured]:
     """Serve with a certificate, and count."""
 
-    async def answer(request: web.Request) -> web.Response:
+    async def respond(request: web.Request) -> web.Response:
         server.keys.append(request.headers["Authorization"])
         page = {"items": [], "page": 1, "limit": 20}
         return web.json_response({"success": True, "data": page, "request_id": "req_1"})
@@ -61,7 +61,7 @@ async def secured(certificate: trustme.LeafCert) -> AsyncIterator[Secured]:
     certificate.configure_cert(context)
     context.sni_callback = note  # type: ignore[assignment]
     app = web.Application()
-    app.router.add_get("/api/v1/images/history", answer)
+    app.router.add_get("/api/v1/images/history", respond)
     running = TestServer(app, scheme="https")
     await running.start_server(ssl=context)
     async with running:
@@ -83,7 +83,7 @@ Meet = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[Any]]
 
 @asynccontextmanager
 async def met(meet: Meet) -> AsyncIterator[int]:
-    """Meet each connection with a coroutine, then cut it; tell the port."""
+    """Meet each connection with a coroutine, then cut it; yield the port."""
     meetings: set[asyncio.Task[Any]] = set()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -122,7 +122,7 @@ async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port
         onward.close()
 
 
-# --- certificates -------------------------------------------------------------------------------
+# Certificates.
 
 
 async def test_an_authority_of_ones_own() -> None:
@@ -137,7 +137,7 @@ async def test_an_authority_of_ones_own() -> None:
 
 
 async def test_an_authority_of_the_environments(tmp_path: Path) -> None:
-    """SSL_CERT_FILE serves where no session can be lent, as to the command."""
+    """SSL_CERT_FILE does it where no session can be passed, as to the command."""
     AUTHORITY.cert_pem.write_to_path(tmp_path / "authority.pem")
     program = (
         "import asyncio, sys; from apimall_async import AsyncClient\n"
@@ -176,11 +176,11 @@ async def test_a_wrong_certificate(
     ):
         with pytest.raises(APIConnectionError) as caught:
             await client.list_history()
-    words = f"the certificate of localhost:{server.port} is not trusted: {reason}"
+    start = f"the certificate of localhost:{server.port} is not trusted: {reason}"
     error = pickle.loads(pickle.dumps(caught.value))
     assert str(error) == str(caught.value)
-    assert str(error).startswith(words)
-    assert str(error).endswith("for an authority of your own, lend a session that trusts it")
+    assert str(error).startswith(start)
+    assert str(error).endswith("for an authority of your own, pass a session that trusts it")
     assert not error.retryable
     assert server.handshakes == ["localhost"]
     assert not server.keys
@@ -204,7 +204,7 @@ async def test_another_fingerprint() -> None:
     assert not server.keys
 
 
-# --- handshakes ---------------------------------------------------------------------------------
+# Handshakes.
 
 
 async def test_no_tls_where_it_should_be() -> None:
@@ -255,15 +255,15 @@ async def test_a_handshake_that_is_cut() -> None:
         await other.close()
 
 
-# --- proxies ------------------------------------------------------------------------------------
+# Proxies.
 
 
 async def test_through_a_proxy() -> None:
     """With ``proxy=``, TLS reaches through to the gateway: the proxy learns its name, not the key."""
-    asked = []
+    received = []
 
     async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        received.append(await reader.readuntil(b"\r\n\r\n"))
         writer.write(b"HTTP/1.1 200 Connected\r\n\r\n")
         await relay(reader, writer, server.port)
 
@@ -279,22 +279,22 @@ async def test_through_a_proxy() -> None:
             with pytest.raises(APIConnectionError, match=r"^the certificate of localhost:\d+ is not"):
                 await client.list_history()
     assert server.keys == [f"Bearer {KEY}"]
-    assert len(asked) == 2
-    assert asked[0].startswith(f"CONNECT localhost:{server.port} HTTP/1.1\r\n".encode())
-    assert b"Proxy-Authorization: Basic" in asked[0]
-    assert KEY.encode() not in asked[0]
+    assert len(received) == 2
+    assert received[0].startswith(f"CONNECT localhost:{server.port} HTTP/1.1\r\n".encode())
+    assert b"Proxy-Authorization: Basic" in received[0]
+    assert KEY.encode() not in received[0]
 
 
 @pytest.mark.parametrize(
-    ("answer", "tries"), [("407 Who are you", 1), ("403 No", 1), ("429 Slower", 3), ("503 Busy", 3)]
+    ("response", "tries"), [("407 Who are you", 1), ("403 No", 1), ("429 Slower", 3), ("503 Busy", 3)]
 )
-async def test_a_proxy_that_refuses(answer: str, tries: int) -> None:
-    """Its refusal is final, its outage is not; the error has its words, and not its password."""
-    asked = []
+async def test_a_proxy_that_refuses(response: str, tries: int) -> None:
+    """Its refusal is final, its outage is not; the error has the proxy's reason, and not its password."""
+    received = []
 
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked.append(await reader.readuntil(b"\r\n\r\n"))
-        writer.write(f"HTTP/1.1 {answer}\r\nContent-Length: 0\r\n\r\n".encode())
+        received.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(f"HTTP/1.1 {response}\r\nContent-Length: 0\r\n\r\n".encode())
         await writer.drain()
 
     async with met(refuse) as port:
@@ -302,9 +302,9 @@ async def test_a_proxy_that_refuses(answer: str, tries: int) -> None:
         async with AsyncClient(KEY, proxy=proxy, retry=QUICK) as client:
             with pytest.raises(APIConnectionError) as caught:
                 await client.list_history()
-    assert str(caught.value) == f"the proxy answered {answer}; check the network, the proxy and base_url"
+    assert str(caught.value) == f"the proxy responded {response}; check the network, the proxy and base_url"
     assert "secret" not in repr(vars(caught.value))
-    assert len(asked) == tries
+    assert len(received) == tries
 
 
 async def test_a_proxy_that_is_not_there() -> None:

@@ -1,4 +1,4 @@
-"""The command itself: its subcommands, and how each of them may end."""
+"""The command itself: its subcommands, and how each of them may exit."""
 
 import os
 import sys
@@ -8,8 +8,8 @@ import click
 
 from apimall_async import ApimallError, __version__
 from apimall_async.cli._download import download
+from apimall_async.cli._errors import ExitCode, exit_code_of, print_error
 from apimall_async.cli._export import export
-from apimall_async.cli._failures import Ending, complain, ending_of
 from apimall_async.cli._gateway import gateway
 from apimall_async.cli._history import history
 from apimall_async.cli._ui import ui
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 _EPILOG = f"""\b
 Exit codes:
-  {Ending.OK:<3}  done; an empty history is no error
-  {Ending.FAILED:<3}  any other failure: gateway, answer, or output
-  {Ending.USAGE:<3}  wrong usage or configuration, also a missing key
-  {Ending.NO_ACCESS:<3}  the key is refused, or has no access
-  {Ending.RATE_LIMITED:<3}  rate limit, after all retries
-  {Ending.NO_CONNECTION:<3}  no connection, or no answer in time
-  {Ending.INTERRUPTED:<3}  Ctrl-C
-  {Ending.CLOSED_PIPE:<3}  the reader of the output went away
+  {ExitCode.OK:<3}  done; an empty history is no error
+  {ExitCode.FAILED:<3}  any other failure: gateway, response, or output
+  {ExitCode.USAGE:<3}  wrong usage or configuration, also a missing key
+  {ExitCode.NO_ACCESS:<3}  the key is refused, or has no access
+  {ExitCode.RATE_LIMITED:<3}  rate limit, after all retries
+  {ExitCode.NO_CONNECTION:<3}  no connection, or no response in time
+  {ExitCode.INTERRUPTED:<3}  Ctrl-C
+  {ExitCode.CLOSED_PIPE:<3}  the reader of the output closed it
 """
 
 
@@ -38,17 +38,17 @@ class _Apimall(click.Group):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            ctx.exit(Ending.INTERRUPTED)
+            ctx.exit(ExitCode.INTERRUPTED)
         except BrokenPipeError:
             _discard_output()
-            ctx.exit(Ending.CLOSED_PIPE)
+            ctx.exit(ExitCode.CLOSED_PIPE)
         except ApimallError as error:
-            complain(error)
-            ctx.exit(ending_of(error))
+            print_error(error)
+            ctx.exit(exit_code_of(error))
         except OSError as error:  # a full disk, a port in use
-            complain(error)
+            print_error(error)
             _discard_output()
-            ctx.exit(Ending.FAILED)
+            ctx.exit(ExitCode.FAILED)
 
 
 @click.group(
@@ -61,7 +61,7 @@ def apimall() -> None:
     """Read the image history of an API Mall account.
 
     The key is taken from the environment's APIMALL_API_KEY, and from nowhere else: options are seen by
-    whoever lists the processes, and kept by the shell. Rows go to stdout, words to stderr.
+    whoever lists the processes, and kept by the shell. Rows go to stdout, messages to stderr.
 
     \b
     Try it without a key:
@@ -84,7 +84,7 @@ def main() -> None:
 
 
 def _discard_output() -> None:
-    """Send what the interpreter flushes at its exit nowhere: it would complain of a failed stream."""
+    """Send what the interpreter flushes at its exit nowhere: it would report that a stream failed."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         os.dup2(nowhere, stream.fileno())

@@ -12,22 +12,24 @@ import attrs
 import click
 
 from apimall_async import APIError, ApimallError, AsyncClient, ImageTask
-from apimall_async.cli._failures import Ending, describe
+from apimall_async._untrusted import printable_line
+from apimall_async.cli._errors import ExitCode, describe
 from apimall_async.cli._filters import Filters, filter_options
-from apimall_async.cli._progress import Progress, showing
+from apimall_async.cli._progress import Progress, show_progress
+from apimall_async.cli._renamed import renamed
 from apimall_async.cli._source import Source, source_options
-from apimall_async.cli._text import clean_line, count
+from apimall_async.cli._text import count
 
 
-_WAITS = (0.5, 1.0, 2.0)  # seconds between two tries: one of many images is not worth more patience
+_WAITS = (0.5, 1.0, 2.0)  # seconds between two tries: one of many images is not worth a longer wait
 
 _EPILOG = """\b
 Examples:
   apimall download images --demo
   apimall download images --status completed --since 2026-03-01
-  apimall download images --max-items 20 --at-once 8
+  apimall download images --limit 20 --concurrency 8
 
-Files are named by the tasks' ids; a suffix tells what they hold. What is there already is not asked for
+Files are named by the tasks' ids; a suffix says what they hold. What is there already is not requested
 again, so run it again after an interruption or a failure: it goes on, also in the middle of an image if
 the image's host allows it. The API key is not sent to that host.
 
@@ -40,17 +42,17 @@ _logger = logging.getLogger("apimall_async.cli")
 
 
 @attrs.define
-class Images:
+class DownloadStats:
     """What was downloaded."""
 
     new: int = 0
     there: int = 0
     failed: int = 0
     size: int = 0
-    """Bytes that came, also of images that are not whole."""
+    """Bytes received, also of images that are not whole."""
 
     def so_far(self, seconds: float) -> list[str]:
-        """Images, bytes, and how fast these came."""
+        """Images, bytes, and the rate of these."""
         if not (self.size or self.there or self.failed):
             return []
         return [*self._facts(), f"{self.size / seconds / 1e6:.1f} MB/s"]
@@ -70,14 +72,14 @@ class Images:
 @click.command(epilog=_EPILOG)
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
 @filter_options
-@click.option("--max-items", type=click.IntRange(1), metavar="N", help="Images at most.  [default: all]")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Images at most.  [default: all]")
 @click.option(
-    "--at-once",
+    "--concurrency",
     type=click.IntRange(1, 16),
     default=4,
     show_default=True,
     metavar="N",
-    help="Images under way at a time.",
+    help="Images to download at a time.",
 )
 @click.option(
     "--max-size",
@@ -88,6 +90,8 @@ class Images:
     help="Refuse an image that is larger.",
 )
 @source_options
+@renamed("--max-items", "--limit")
+@renamed("--at-once", "--concurrency")
 @click.option("--verbose", "-v", is_flag=True, help="Show the library's log on stderr.")
 @click.pass_context
 def download(
@@ -96,33 +100,33 @@ def download(
     source: Source,
     filters: Filters,
     directory: Path,
-    max_items: int | None,
-    at_once: int,
+    limit: int | None,
+    concurrency: int,
     max_size: int,
     verbose: bool,
 ) -> None:
     """Download the images of the account's tasks into DIRECTORY, newest first."""
-    images = Images()
+    stats = DownloadStats()
 
     async def run() -> None:
-        with showing(images, verbose=verbose) as progress:
-            async with source.client() as client, aclosing(_wanted(client, filters, max_items)) as tasks:
+        with show_progress(stats, verbose=verbose) as progress:
+            async with source.client() as client, aclosing(_wanted(client, filters, limit)) as tasks:
                 saving = _Saving(
-                    client, tasks, directory, max_size * 2**20, source.retry_for, images, progress
+                    client, tasks, directory, max_size * 2**20, source.retry_for, stats, progress
                 )
-                await saving.run(at_once)
+                await saving.run(concurrency)
 
     try:
         asyncio.run(run())
     finally:
-        click.echo(f"{images} (demo)" if source.demo else images, err=True)
-    if images.failed:
-        ctx.exit(Ending.FAILED)
+        click.echo(f"{stats} (demo)" if source.demo else stats, err=True)
+    if stats.failed:
+        ctx.exit(ExitCode.FAILED)
 
 
-async def _wanted(client: AsyncClient, filters: Filters, most: int | None) -> AsyncGenerator[ImageTask]:
+async def _wanted(client: AsyncClient, filters: Filters, limit: int | None) -> AsyncGenerator[ImageTask]:
     """Choose the tasks that have an image, and are wanted."""
-    left = most
+    left = limit
     async with aclosing(client.iter_history_pages(exact=True)) as pages:
         async for page in pages:
             for task in filters.choose(task for task in page.items if task.image_url):
@@ -141,21 +145,21 @@ class _Saving:
     directory: Path
     max_bytes: int
     retry_for: int
-    images: Images
+    stats: DownloadStats
     progress: Progress
-    turn: asyncio.Lock = attrs.field(factory=asyncio.Lock)
+    lock: asyncio.Lock = attrs.field(factory=asyncio.Lock)
     over: bool = False
 
-    async def run(self, at_once: int) -> None:
+    async def run(self, concurrency: int) -> None:
         """Download all of them, and report those that fail.
 
         Raises:
-            ApimallError: the history cannot be read on; what was under way by then was finished.
+            ApimallError: the history cannot be read on; those that had begun were finished.
             OSError: files cannot be written.
 
         """
-        endings = await asyncio.gather(*[self._work() for _ in range(at_once)], return_exceptions=True)
-        for error in filter(None, endings):
+        results = await asyncio.gather(*[self._work() for _ in range(concurrency)], return_exceptions=True)
+        for error in filter(None, results):
             raise error
 
     async def _work(self) -> None:
@@ -166,32 +170,32 @@ class _Saving:
             self.over = True  # also for the others, if it was an error
 
     async def _next(self) -> ImageTask | None:
-        async with self.turn:
+        async with self.lock:
             return None if self.over else await anext(self.tasks, None)
 
     async def _save(self, task: ImageTask) -> None:
-        came = False
+        received = False
 
         def add(size: int) -> None:
-            nonlocal came
-            came = True
-            self.images.size += size
+            nonlocal received
+            received = True
+            self.stats.size += size
             self.progress.update()
 
         try:
-            await self._patiently(task, add)
+            await self._download(task, add)
         except ApimallError as error:
-            self.images.failed += 1
-            with self.progress.aside(words=True):
-                click.echo(f"apimall: {clean_line(f'{task.task_id}: {describe(error)}')}", err=True)
+            self.stats.failed += 1
+            with self.progress.paused(for_stderr=True):
+                click.echo(f"apimall: {printable_line(f'{task.task_id}: {describe(error)}')}", err=True)
             return
-        if came:
-            self.images.new += 1
+        if received:
+            self.stats.new += 1
         else:
-            self.images.there += 1
+            self.stats.there += 1
         self.progress.update()
 
-    async def _patiently(self, task: ImageTask, on_bytes: Callable[[int], object]) -> None:
+    async def _download(self, task: ImageTask, on_bytes: Callable[[int], object]) -> None:
         """Download one, and try again what may succeed later: it goes on where it broke off."""
         waits = iter(_WAITS)
         while True:

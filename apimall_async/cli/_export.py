@@ -7,20 +7,23 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, closing
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import attrs
 import click
 
-from apimall_async import ApimallError, AsyncClient, HistoryPage, PaginationError
-from apimall_async.cli._files import KINDS, Kind
-from apimall_async.cli._part import Part, open_part
-from apimall_async.cli._progress import Totals, showing
+from apimall_async import ApimallError, ImageTask, Page, PaginationError
+from apimall_async._contract import MAX_PAGE_SIZE
+from apimall_async._conversion import Record
+from apimall_async._untrusted import printable
+from apimall_async.cli._checkpoint import Checkpoint, open_checkpoint
+from apimall_async.cli._files import KINDS, File
+from apimall_async.cli._progress import ReadStats, show_progress
 from apimall_async.cli._source import Source, source_options
-from apimall_async.cli._text import clean, count
+from apimall_async.cli._text import count
 
 
-_LIMIT = 50  # tasks a page
-_ATTEMPTS = 5  # times that the place to go on from is looked for, while the history moves
+_ATTEMPTS = 5  # times that the position to go on from is looked for, while the history changes
 
 _EPILOG = """\b
 Examples:
@@ -29,11 +32,12 @@ Examples:
   apimall export tasks.csv --resume
 
 What was read is kept in FILE.part until FILE is whole. So a run may end at any time, in any way, and
---resume goes on: FILE then holds every task once, newest first, those born meanwhile too. A task read
-before stays as it was then.
+--resume goes on: FILE then holds every task once, newest first, those created meanwhile too. A task
+read before stays as it was then.
 
-csv is what "apimall history" writes. parquet has times in UTC to the microsecond, and needs
-pip install 'apimall-async[parquet]'.
+Fields that this version does not know are kept: in jsonl under their own names, in csv and parquet in
+the column "extra", as JSON. csv is what "apimall history" writes. parquet has times in UTC to the
+microsecond, and needs pip install 'apimall-async[parquet]'.
 
 See "apimall --help" for the API key and the exit codes.
 """
@@ -51,7 +55,7 @@ _logger = logging.getLogger("apimall_async.cli")
     default=8,
     show_default=True,
     metavar="N",
-    help="Pages to request ahead.",
+    help="Pages to prefetch.",
 )
 @source_options
 @click.option("--verbose", "-v", is_flag=True, help="Show the library's log on stderr.")
@@ -60,48 +64,55 @@ def export(
 ) -> None:
     """Write all tasks of the account to FILE: .jsonl, .csv or .parquet, by its name.
 
-    The history is walked exactly: no task is missed if others are born or deleted during the read.
+    The iteration is exact: no task is missed if others are created or deleted during the read.
     """
     if resume and overwrite:
         raise click.UsageError("--resume goes on, --overwrite begins anew: choose one")
-    target = _Target(file, _find_kind(file), replace=resume or overwrite)
+    target = _Target(file, _find_kind(file), ImageTask, replace=resume or overwrite)
     if file.exists() and not target.replace:
         raise click.UsageError(f"{_name(file)} exists: --overwrite replaces it")
     if file.exists() and resume and not target.part.exists():
         click.echo(f"{_name(file)} is whole already", err=True)
         return
-    totals = Totals()
-    with open_part(target.part) as part:
+    stats = ReadStats()
+    with open_checkpoint(target.part) as checkpoint:
         if overwrite:
-            part.clear()
-        elif len(part) and not resume:
+            checkpoint.clear()
+        elif len(checkpoint) and not resume:
             raise click.UsageError(f"{_name(target.part)} is of an unfinished run: --resume or --overwrite")
         try:
-            asyncio.run(_export(source, target, part, read_ahead, totals, verbose=verbose))
+            asyncio.run(_export(source, target, checkpoint, read_ahead, stats, verbose=verbose))
         except BaseException:
-            if len(part):
-                kept = count(len(part), "task")
+            if len(checkpoint):
+                kept = count(len(checkpoint), "task")
                 click.echo(f"{kept} kept in {_name(target.part)}: go on with --resume", err=True)
             raise
-        click.echo(f"{_name(file)}: {count(len(part), 'task')}, {count(totals.pages, 'page')} read", err=True)
+        written = count(len(checkpoint), "task")
+        click.echo(f"{_name(file)}: {written}, {count(stats.pages, 'page')} read", err=True)
 
 
 async def _export(
-    source: Source, target: "_Target", part: Part, read_ahead: int, totals: Totals, *, verbose: bool
+    source: Source,
+    target: "_Target",
+    checkpoint: Checkpoint,
+    read_ahead: int,
+    stats: ReadStats,
+    *,
+    verbose: bool,
 ) -> None:
-    with showing(totals, verbose=verbose) as progress:
+    with show_progress(stats, verbose=verbose) as progress:
 
-        def note(page: HistoryPage) -> None:
-            totals.add(len(page.items), [])
+        def on_page(page: Page[Any]) -> None:
+            stats.add(len(page.items), [])
             progress.update()
 
         async with source.client() as client:
-            await _Reading(client, part, read_ahead, note).complete()
+            await _Reader(client.iter_history_pages, checkpoint, read_ahead, on_page).complete()
         _logger.info("writing %s", _name(target.file))
-        await target.write(part)
+        await target.write(checkpoint)
 
 
-def _find_kind(file: Path) -> Callable[[Path], Kind]:
+def _find_kind(file: Path) -> Callable[[Path, type[Record]], File]:
     suffix = file.suffix.lower()
     if suffix not in KINDS:
         raise click.UsageError(f"FILE must end in {', '.join(KINDS)}")
@@ -111,48 +122,48 @@ def _find_kind(file: Path) -> Callable[[Path], Kind]:
 
 
 def _name(path: Path) -> str:
-    return clean(path.name)
+    return printable(path.name)
 
 
 @attrs.define
-class _Reading:
-    """Reads what a part lacks: what was born since, and what was not reached.
+class _Reader:
+    """Reads what a checkpoint lacks: what was created since, and what was not reached.
 
-    A part is one stretch of the history, without a gap, from what was the head to some place. That rests
-    on two things. Exact walks leave no gap between two pages. And what is put in front of a part gets
-    there only when it is known to reach down to it, in one change with all the rest of it. So a run that
-    is ended again while it reads what was born loses that, and nothing else; an interval of unread tasks
-    in the middle, and the bookkeeping for it, never comes to be.
+    A checkpoint is one stretch of the list, without a gap, from what was the newest item to some position.
+    That rests on two things. Exact iteration leaves no gap between two pages. And what is put in front of a
+    checkpoint gets there only when it is known to reach down to it, in one change with all the rest of it.
+    So a run that is ended again while it reads new items loses these, and nothing else; an interval of
+    unread items in the middle, and the bookkeeping for it, never comes to be.
     """
 
-    client: AsyncClient
-    part: Part
+    iterate_pages: Callable[..., AsyncGenerator[Page[Any]]]
+    checkpoint: Checkpoint
     read_ahead: int
-    note: Callable[[HistoryPage], None]
-    limit: int = _LIMIT
-    """Tasks a page; less once the gateway has echoed less."""
+    on_page: Callable[[Page[Any]], None]
+    page_size: int = MAX_PAGE_SIZE
+    """Less once the gateway has echoed less."""
 
     async def complete(self) -> None:
-        """Read until the part reaches from the head of the history to its end.
+        """Read until the checkpoint reaches from the newest item to the end of the list.
 
         Raises:
-            PaginationError: the history moves too fast to find the place where to go on.
+            PaginationError: the list changes too fast to find the position where to go on.
 
         """
         for _ in range(_ATTEMPTS):
-            if len(self.part):
-                await self._read_births()
+            if len(self.checkpoint):
+                await self._read_new()
             if await self._read_rest():
                 return
-        raise PaginationError("the history moved on too fast: no page shows what was read before")
+        raise PaginationError("the history changed too fast: no page shows what was read before")
 
-    async def _read_births(self) -> None:
-        """Read from the head to the first task that the part holds, whichever of them is still there."""
-        first = self.part.first
-        with self.part.transaction():
+    async def _read_new(self) -> None:
+        """Read from the newest item to the first known one, whichever of these still exists."""
+        first = self.checkpoint.first
+        with self.checkpoint.transaction():
             async with aclosing(self._pages(1)) as pages:
                 async for page in pages:
-                    if self.part.prepend(page.items, first):
+                    if self.checkpoint.prepend(page.items, first):
                         return
             # Another account's history must not be mixed with this one's.
             raise ApimallError(
@@ -160,15 +171,15 @@ class _Reading:
             )
 
     async def _read_rest(self) -> bool:
-        """Read from where the part ends to where the history ends; False if its end cannot be found.
+        """Read from where the checkpoint ends to where the list ends; False if its end cannot be found.
 
-        Any known task on a page proves the place, because the walk leaves no gap after that page. Where
-        nothing changed at depth, the end is found at once. Where tasks were deleted it has moved up: step
-        back, twice as far each time, at last to the head; all that is known is then passed over.
+        Any known item on a page proves the position, because exact iteration leaves no gap after that page.
+        Where nothing changed at depth, the end is found at once. Where items were deleted it has moved up:
+        step back, twice as far each time, at last to the newest; all that is known is then passed over.
         """
         back = 0
         while True:
-            page = max(1, (len(self.part) - 1) // self.limit + 1 - back)
+            page = max(1, (len(self.checkpoint) - 1) // self.page_size + 1 - back)
             if await self._read_from(page):
                 return True
             if page == 1:
@@ -176,27 +187,27 @@ class _Reading:
             back = 2 * back or 1
 
     async def _read_from(self, start_page: int) -> bool:
-        """Read from a page on that shows a known task, to the end; False if this page shows none."""
-        placed = not len(self.part)
+        """Read from a page on that shows a known item, to the end; False if this page shows none."""
+        found = not len(self.checkpoint)
         async with aclosing(self._pages(start_page)) as pages:
             async for page in pages:
-                tasks = page.items if placed else self.part.from_known(page.items)
-                if not tasks:
+                items = page.items if found else self.checkpoint.from_known(page.items)
+                if not items:
                     return False
-                self.part.append(tasks)
-                placed = True
-        return placed
+                self.checkpoint.append(items)
+                found = True
+        return found
 
-    async def _pages(self, start_page: int) -> AsyncGenerator[HistoryPage]:
-        pages = self.client.iter_history_pages(
-            limit=self.limit, start_page=start_page, exact=True, read_ahead=self.read_ahead
+    async def _pages(self, start_page: int) -> AsyncGenerator[Page[Any]]:
+        pages = self.iterate_pages(
+            page_size=self.page_size, start_page=start_page, exact=True, read_ahead=self.read_ahead
         )
         first = True
         async with aclosing(pages):
             async for page in pages:
-                if first:  # the others are of sizes that the exact walk chooses
-                    self.limit, first = page.limit, False
-                self.note(page)
+                if first:  # the others are of sizes that exact iteration chooses
+                    self.page_size, first = page.limit, False
+                self.on_page(page)
                 yield page
 
 
@@ -205,22 +216,23 @@ class _Target:
     """The file that is wanted, and those beside it on the way."""
 
     file: Path
-    kind: Callable[[Path], Kind]
+    kind: Callable[[Path, type[Record]], File]
+    record: type[Record]
     replace: bool
-    """Whether a file that is there may go."""
+    """Whether a file that exists may be replaced."""
 
     @property
     def part(self) -> Path:
-        """Where what was read is kept meanwhile."""
+        """Where the checkpoint is."""
         return self.file.with_name(f"{self.file.name}.part")
 
     @property
     def draft(self) -> Path:
-        """What the file is called until it is whole. Whoever has the part open may write it."""
+        """What the file is called until it is whole. Whoever has the checkpoint open may write it."""
         return self.file.with_name(f"{self.file.name}.part.tmp")
 
-    async def write(self, part: Part) -> None:
-        """Make the file of the part.
+    async def write(self, checkpoint: Checkpoint) -> None:
+        """Make the file of what the checkpoint holds.
 
         Raises:
             OSError: it cannot be written, or one has appeared that must not be replaced.
@@ -228,16 +240,16 @@ class _Target:
         """
         self.draft.unlink(missing_ok=True)  # of a run that was killed; or a link, which must not be followed
         try:
-            with closing(self.kind(self.draft)) as out:
-                for lines in part.batches():
+            with closing(self.kind(self.draft, self.record)) as out:
+                for lines in checkpoint.batches():
                     out.write(lines)
                     await asyncio.sleep(0)  # to be interrupted here
-            self._put_in_place()
-            part.finished = True
+            self._rename_draft()
+            checkpoint.finished = True
         finally:
             self.draft.unlink(missing_ok=True)
 
-    def _put_in_place(self) -> None:
+    def _rename_draft(self) -> None:
         with self.draft.open("rb+") as draft:
             os.fsync(draft.fileno())
         if self.file.exists() and not self.replace:

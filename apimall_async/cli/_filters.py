@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 @attrs.frozen
 class Filters:
-    """What the options of ``filter_options`` say. Different ones must all match."""
+    """The values of ``filter_options``. Different ones must all match."""
 
     statuses: frozenset[str]
     models: frozenset[str]
@@ -30,7 +30,7 @@ class Filters:
         return [task for task in tasks if self._matches(task)]
 
     def _matches(self, task: ImageTask) -> bool:
-        # ``since`` only filters. It must not end the walk at the first older task: newest first is
+        # ``since`` only filters. It must not end the iteration at the first older task: newest first is
         # likely, but the contract does not promise it.
         return (
             (not self.statuses or task.status in self.statuses)
@@ -40,7 +40,7 @@ class Filters:
 
 
 class Moment(click.ParamType[datetime]):
-    """A date or a time in ISO 8601; without an offset, local, as the table tells times."""
+    """A date or a time in ISO 8601; without an offset, local, as the times of the table are."""
 
     name = "when"
 

@@ -58,13 +58,13 @@ class _Number(click.FloatRange):
     default=0,
     show_default=True,
     metavar="MS",
-    help="Before each answer.",
+    help="Before each response.",
 )
 @click.option(
     "--rate",
     type=_Number(0, min_open=True),
     metavar="R",
-    help="Requests per second; more are answered 429.  [default: unlimited]",
+    help="Requests per second; more get a 429.  [default: unlimited]",
 )
 @click.option(
     "--burst",
@@ -78,7 +78,7 @@ class _Number(click.FloatRange):
     "--retry-after",
     type=_Number(0),
     metavar="SECONDS",
-    help="What a 429 tells.  [default: no such header]",
+    help="The Retry-After of a 429.  [default: no such header]",
 )
 def gateway(
     *,
@@ -92,7 +92,7 @@ def gateway(
 ) -> None:
     """Run a local gateway with made-up tasks until Ctrl-C.
 
-    It answers as the real one does, on this machine only. Its key opens nothing else.
+    It responds as the real one does, on this machine only. Its key opens nothing else.
     """
     limit = RateLimit(rate, burst, retry_after) if rate else None
     stand_in = LocalGateway(items, seed=seed, port=port, rate_limit=limit, latency=latency_ms / 1000)

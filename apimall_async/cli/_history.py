@@ -9,41 +9,44 @@ import attrs
 import click
 
 from apimall_async import HistoryPage, ImageTask
+from apimall_async._contract import MAX_PAGE_SIZE
 from apimall_async.cli._filters import Filters, filter_options
 from apimall_async.cli._formats import FORMATS
-from apimall_async.cli._progress import Totals, showing
+from apimall_async.cli._progress import ReadStats, show_progress
+from apimall_async.cli._renamed import renamed
 from apimall_async.cli._source import Source, source_options
 
 
 _EPILOG = """\b
 Examples:
   apimall history --demo
-  apimall history --max-items 20
+  apimall history --limit 20
   apimall history --status failed --since 2026-03-01
   apimall history --exact --read-ahead 4 --format csv > history.csv
   apimall history --format jsonl | jq -r .image_url
 
 The table shows local time and the columns that the terminal has room for; written to a file or a pipe,
-all of them, uncut. json, jsonl and csv have every field under the API's names, and times in UTC. In
-csv, text that a spreadsheet would take for a formula gets an apostrophe in front. Characters that could
-steer a terminal are escaped in json and jsonl, and replaced elsewhere.
+all of them, uncut. json, jsonl and csv have every field under the API's names, and times in UTC; fields
+that this version does not know are in the column "extra" of csv, as JSON. In csv, text that a spreadsheet
+would take for a formula gets an apostrophe in front. Characters that could steer a terminal are escaped in
+json and jsonl, and replaced elsewhere.
 
 See "apimall --help" for the API key and the exit codes.
 """
 
 
 @attrs.frozen(kw_only=True)
-class _Walk:
-    """How to walk over the history: what ``iter_history_pages`` takes."""
+class _Iteration:
+    """How to iterate over the history: what ``iter_history_pages`` takes."""
 
-    limit: int
+    page_size: int
     start_page: int
     exact: bool
     read_ahead: int
 
 
 @click.command(epilog=_EPILOG)
-@click.option("--max-items", type=click.IntRange(1), metavar="N", help="Rows at most.  [default: all]")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Rows at most.  [default: all]")
 @click.option(
     "--page",
     type=click.IntRange(1),
@@ -53,12 +56,12 @@ class _Walk:
     help="The page to start with.",
 )
 @click.option(
-    "--limit",
-    type=click.IntRange(1, 50),
-    default=50,
+    "--page-size",
+    type=click.IntRange(1, MAX_PAGE_SIZE),
+    default=MAX_PAGE_SIZE,
     show_default=True,
     metavar="N",
-    help="Tasks a page, 1 to 50. More is faster.",
+    help=f"Tasks a page, 1 to {MAX_PAGE_SIZE}. More is faster.",
 )
 @filter_options
 @click.option(
@@ -77,44 +80,45 @@ class _Walk:
     default=0,
     show_default=True,
     metavar="N",
-    help="Pages to request ahead. Faster; implies --exact.",
+    help="Pages to prefetch. Faster; implies --exact.",
 )
 @source_options
+@renamed("--max-items", "--limit")
 @click.option("--verbose", "-v", is_flag=True, help="Show the library's log on stderr.")
 def history(
     *,
     source: Source,
     filters: Filters,
-    limit: int,
+    limit: int | None,
     page: int,
+    page_size: int,
     exact: bool,
     read_ahead: int,
-    max_items: int | None,
     form: str,
     verbose: bool,
 ) -> None:
     """Show the account's image tasks."""
-    walk = _Walk(limit=limit, start_page=page, exact=exact, read_ahead=read_ahead)
-    totals = Totals()
-    asyncio.run(_show(_Reading(source, walk, filters, max_items), form, totals, verbose=verbose))
-    click.echo(f"{totals} (demo)" if source.demo else totals, err=True)
+    iteration = _Iteration(page_size=page_size, start_page=page, exact=exact, read_ahead=read_ahead)
+    stats = ReadStats()
+    asyncio.run(_show(_Reader(source, iteration, filters, limit), form, stats, verbose=verbose))
+    click.echo(f"{stats} (demo)" if source.demo else stats, err=True)
 
 
 @attrs.frozen
-class _Reading:
+class _Reader:
     source: Source
-    walk: _Walk
+    iteration: _Iteration
     filters: Filters
-    max_items: int | None
+    limit: int | None
 
     async def pages(self) -> AsyncGenerator[tuple[HistoryPage, list[ImageTask]]]:
         """Yield pages, and of each the tasks that are wanted."""
-        left = sys.maxsize if self.max_items is None else self.max_items
-        # Who can tell how much must be read to find so many that match?
-        enough = None if self.filters else self.max_items
+        left = sys.maxsize if self.limit is None else self.limit
+        # Nobody knows how much must be read to find so many that match.
+        enough = None if self.filters else self.limit
         async with (
             self.source.client() as client,
-            aclosing(client.iter_history_pages(max_items=enough, **attrs.asdict(self.walk))) as pages,
+            aclosing(client.iter_history_pages(max_items=enough, **attrs.asdict(self.iteration))) as pages,
         ):
             async for page in pages:
                 tasks = self.filters.choose(page.items)[:left]
@@ -124,14 +128,14 @@ class _Reading:
                     return
 
 
-async def _show(reading: _Reading, form: str, totals: Totals, *, verbose: bool) -> None:
+async def _show(reader: _Reader, form: str, stats: ReadStats, *, verbose: bool) -> None:
     out = sys.stdout
     rows = FORMATS[form](out)
-    with showing(totals, verbose=verbose) as progress:
-        async with aclosing(reading.pages()) as pages:
+    with show_progress(stats, verbose=verbose) as progress:
+        async with aclosing(reader.pages()) as pages:
             async for page, tasks in pages:
-                totals.add(len(page.items), tasks)
-                with progress.aside():
+                stats.add(len(page.items), tasks)
+                with progress.paused():
                     out.write(rows.page(tasks))
                     out.flush()
     out.write(rows.end())

@@ -1,4 +1,4 @@
-"""What a long read has come to, on a terminal; and the library's log."""
+"""How far a long read has come, on a terminal; and the library's log."""
 
 import asyncio
 import logging
@@ -15,22 +15,23 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from apimall_async import ImageTask
-from apimall_async.cli._text import clean_line, count
+from apimall_async._untrusted import printable_line
+from apimall_async.cli._text import count
 
 
 _DELAY = 0.7  # seconds of waiting before there is anything to see
 
 
-class Tally(Protocol):
+class Stats(Protocol):
     """Counts what is being done."""
 
     def so_far(self, seconds: float) -> list[str]:
-        """Tell, in a few words each, what was done in so many seconds; nothing if that is nothing."""
+        """List, in a few words each, what was done in so many seconds; nothing if that is nothing."""
         ...
 
 
 @attrs.define
-class Totals:
+class ReadStats:
     """What was read."""
 
     pages: int = 0
@@ -48,7 +49,7 @@ class Totals:
         self.credits_refunded += sum(task.credits_refunded or 0 for task in shown)
 
     def so_far(self, seconds: float) -> list[str]:
-        """Pages, tasks, and how fast they came."""
+        """Pages, tasks, and the rate of these."""
         if not self.pages:
             return []
         return [count(self.pages, "page"), count(self.read, "task"), f"{self.read / seconds:.0f} tasks/s"]
@@ -68,12 +69,12 @@ class Totals:
 class Progress(logging.Handler):
     """A line at the foot of the terminal while there is something to wait for; none elsewhere.
 
-    As a handler of the library's log, it also shows why there is: a retry, a rate limit.
+    As a handler of the library's log, it also shows the reason: a retry, a rate limit.
     """
 
-    def __init__(self, tally: Tally, *, visible: bool) -> None:
+    def __init__(self, stats: Stats, *, visible: bool) -> None:
         super().__init__()
-        self._tally = tally
+        self._stats = stats
         self._visible = visible
         self._note = ""
         self._started = time.monotonic()
@@ -98,9 +99,9 @@ class Progress(logging.Handler):
         self._hide()
 
     @contextmanager
-    def aside(self, *, words: bool = False) -> Generator[None]:
-        """Leave the terminal to the rows of a page, or to ``words`` on stderr."""
-        hide = words or self._shares_terminal
+    def paused(self, *, for_stderr: bool = False) -> Generator[None]:
+        """Leave the terminal to the rows of a page, or to a message on stderr."""
+        hide = for_stderr or self._shares_terminal
         if hide:
             self._hide()
         yield
@@ -109,13 +110,13 @@ class Progress(logging.Handler):
             self._show_soon()
 
     def update(self) -> None:
-        """Show what was done by now; what the library said is over."""
+        """Show what was done by now, and no longer what was logged before."""
         self._note = ""
         self._describe()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Show what the library says, until the next page comes."""
-        self._note = clean_line(record.getMessage())
+        """Show what is logged, until the next page is read."""
+        self._note = printable_line(record.getMessage())
         self._describe()
 
     def _show_soon(self) -> None:
@@ -129,7 +130,7 @@ class Progress(logging.Handler):
 
     def _describe(self) -> None:
         seconds = max(time.monotonic() - self._started, 0.001)
-        parts = [*self._tally.so_far(seconds), self._note]
+        parts = [*self._stats.so_far(seconds), self._note]
         text = Text(" · ".join(filter(None, parts)) or "waiting for the gateway")
         text.truncate(self._live.console.width - len("x "), overflow="ellipsis")  # one line
         self._spinner.update(text=text)
@@ -139,12 +140,12 @@ class LogLines(logging.StreamHandler):  # type: ignore[type-arg]
     """The library's log on stderr."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Make one clean line of it."""
-        return f"apimall: {clean_line(super().format(record))}"
+        """Make one printable line of it."""
+        return f"apimall: {printable_line(super().format(record))}"
 
 
 @contextmanager
-def listening(handler: logging.Handler, level: int) -> Generator[None]:
+def log_to(handler: logging.Handler, level: int) -> Generator[None]:
     """Give the library's log to ``handler``, for a while."""
     logger = logging.getLogger("apimall_async")
     before = logger.level
@@ -158,9 +159,9 @@ def listening(handler: logging.Handler, level: int) -> Generator[None]:
 
 
 @contextmanager
-def showing(tally: Tally, *, verbose: bool) -> Generator[Progress]:
-    """Show on stderr how it goes: the line on a terminal or, ``verbose``, the library's log."""
-    progress = Progress(tally, visible=sys.stderr.isatty() and not verbose)
-    log = listening(LogLines(), logging.DEBUG) if verbose else listening(progress, logging.INFO)
+def show_progress(stats: Stats, *, verbose: bool) -> Generator[Progress]:
+    """Show progress on stderr: as a line on a terminal or, ``verbose``, as the library's log."""
+    progress = Progress(stats, visible=sys.stderr.isatty() and not verbose)
+    log = log_to(LogLines(), logging.DEBUG) if verbose else log_to(progress, logging.INFO)
     with log, progress:
         yield progress

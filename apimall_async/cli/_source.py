@@ -23,7 +23,7 @@ _DEFAULT_RETRY = RetryPolicy()
 
 @attrs.frozen
 class Source:
-    """What the options of ``source_options`` say."""
+    """The values of ``source_options``."""
 
     demo: bool
     base_url: str | None
@@ -47,10 +47,10 @@ class Source:
 
 
 def check_source(*, demo: bool, base_url: str | None) -> None:
-    """Complain, in the command's own words, about what is missing.
+    """Check that the command can reach a gateway.
 
     Raises:
-        click.UsageError: it is.
+        click.UsageError: the key is missing, or two gateways are named.
 
     """
     if demo and base_url:
@@ -78,7 +78,7 @@ def source_options(command: Callable[..., T]) -> Callable[..., T]:
         default=30,
         show_default=True,
         metavar="SECONDS",
-        help="For one answer.",
+        help="For one response.",
     )
     @click.option(
         "--retry-for",

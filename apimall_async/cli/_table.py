@@ -11,7 +11,8 @@ from rich.style import Style
 from rich.text import Text
 
 from apimall_async import ImageTask, TaskStatus
-from apimall_async.cli._text import clean, in_zone
+from apimall_async._untrusted import printable, web_url
+from apimall_async.cli._text import in_local_zone
 
 
 _GAP = "  "
@@ -51,11 +52,11 @@ class _Column:
 
 
 def _status(task: ImageTask) -> Text:
-    return Text(clean(task.status), _STYLES.get(task.status, ""))
+    return Text(printable(task.status), _STYLES.get(task.status, ""))
 
 
 def _created(task: ImageTask) -> Text:
-    return Text(f"{in_zone(task.created_at):%Y-%m-%d %H:%M}")
+    return Text(f"{in_local_zone(task.created_at):%Y-%m-%d %H:%M}")
 
 
 def _refunded(task: ImageTask) -> Text:
@@ -63,18 +64,17 @@ def _refunded(task: ImageTask) -> Text:
 
 
 def _image(task: ImageTask) -> Text:
-    url = clean(task.image_url or "")
+    url = printable(task.image_url or "")
     # A cut URL can be opened all the same, where the terminal knows links.
-    link = Style(link=url) if url.startswith(("https://", "http://")) else ""
-    return Text(url, link)
+    return Text(url, Style(link=web_url(url)))
 
 
 # In the order of what is missed most: a narrow terminal gets the first few.
 _COLUMNS = (
-    _Column("task", 30, 30, lambda task: Text(clean(task.task_id)), whole=True),
+    _Column("task", 30, 30, lambda task: Text(printable(task.task_id)), whole=True),
     _Column("created", 16, 16, _created),
     _Column("status", 10, 14, _status),
-    _Column("model", 8, 24, lambda task: Text(clean(task.model))),
+    _Column("model", 8, 24, lambda task: Text(printable(task.model))),
     _Column("credits", 7, 7, lambda task: Text(str(task.credits_used)), align="right"),
     _Column("refunded", 8, 8, _refunded, align="right"),
     _Column("image", 20, 100, _image),

@@ -1,9 +1,9 @@
-"""A stand-in for the gateway on loopback, to develop without a key and to test one's own code.
+"""A stand-in for the gateway on loopback, to develop without a key and to test your own code.
 
     async with LocalGateway(tasks=500) as gateway, gateway.client() as client:
         page = await client.list_history()
 
-It answers by the contract, keeps a journal, and misbehaves on request: see Fault and RateLimit.
+It responds by the contract, keeps a journal, and fails on request: see Fault and RateLimit.
 """
 
 from apimall_async.testing._faults import Fault

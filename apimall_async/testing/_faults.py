@@ -12,11 +12,11 @@ import attrs
 from aiohttp import web
 from multidict import CIMultiDict
 
-from apimall_async.testing._contract import Answer, error_body, json_headers
+from apimall_async.testing._contract import Response, error_body, json_headers
 
 
-Deliver = Callable[[web.BaseRequest, Answer], Awaitable[web.StreamResponse]]
-"""Brings an answer to the client, or fails to."""
+Deliver = Callable[[web.BaseRequest, Response], Awaitable[web.StreamResponse]]
+"""Sends a response to the client, or fails to."""
 
 _HTML = b"<!doctype html><html><title>Error</title><body><h1>Error</h1></body></html>\n"
 _ENDLESS_CHUNK = b" " * 65_536
@@ -24,22 +24,22 @@ _ENDLESS_CHUNK = b" " * 65_536
 _LINGER_NOT = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
 
-async def _whole(_: web.BaseRequest, answer: Answer) -> web.StreamResponse:
-    return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
+async def _whole(_: web.BaseRequest, response: Response) -> web.StreamResponse:
+    return web.Response(status=response.status, body=response.body, headers=response.headers)
 
 
 @attrs.frozen(kw_only=True)
 class Fault:
-    """One answer that is not what it should be. The class methods name the common ones.
+    """One response that is not what it should be. The class methods make the common ones.
 
-    What is not given stays as the contract has it, so ``Fault()`` is a good answer. Combine two
+    What is not given stays as the contract has it, so ``Fault()`` is a good response. Combine two
     kinds by ``attrs.evolve(Fault.html(502), latency=0.5)``.
     """
 
     status: int | None = None
-    """Answer this, with the contract's error body unless ``body`` is given."""
+    """Respond with this, and the contract's error body unless ``body`` is given."""
     body: bytes | None = None
-    """Answer this body; with 200 unless ``status`` is given."""
+    """Respond with this; the status is 200 unless ``status`` is given."""
     content_type: str = "application/json"
     """Of ``body``."""
     retry_after: str | float | tuple[str | float, ...] | None = None
@@ -49,28 +49,28 @@ class Fault:
     latency: float = 0.0
     """Seconds, on top of the gateway's own."""
     max_limit: int | None = None
-    """Cap the limit for this answer, and echo the cap."""
+    """Cap the limit for this response, and echo the cap."""
     page: int | None = None
-    """Serve this page, whichever was asked for."""
-    echo_asked: bool = False
-    """With ``page``: pretend that it is the one asked for."""
+    """Serve this page, whichever was requested."""
+    echo_requested: bool = False
+    """With ``page``: pretend that it is the one requested."""
     deliver: Deliver = _whole
-    """How the answer travels."""
+    """How the response is sent."""
 
     @property
-    def replaces_answer(self) -> bool:
+    def replaces_response(self) -> bool:
         """Whether the contract has no say in status and body."""
         return self.status is not None or self.body is not None
 
-    def answer(self, request_id: str) -> Answer:
-        """Make the answer that replaces the contract's."""
+    def response(self, request_id: str) -> Response:
+        """Make the response that replaces the contract's."""
         status = self.status or HTTPStatus.OK
         if self.body is None:
-            return Answer(status, error_body(status, request_id), json_headers())
-        return Answer(status, self.body, CIMultiDict({"Content-Type": self.content_type}))
+            return Response(status, error_body(status, request_id), json_headers())
+        return Response(status, self.body, CIMultiDict({"Content-Type": self.content_type}))
 
     def add_headers(self, headers: CIMultiDict[str]) -> None:
-        """Add what this fault says to an answer's headers."""
+        """Add this fault's headers to those of a response."""
         headers.update(self.headers)
         waits = self.retry_after if isinstance(self.retry_after, tuple) else (self.retry_after,)
         for wait in waits:
@@ -79,22 +79,22 @@ class Fault:
 
     @classmethod
     def error(cls, status: int, *, retry_after: str | float | tuple[str | float, ...] | None = None) -> Self:
-        """Answer with the contract's error body."""
+        """Respond with the contract's error body."""
         return cls(status=status, retry_after=retry_after)
 
     @classmethod
     def html(cls, status: int = 503, *, retry_after: str | float | None = None) -> Self:
-        """Answer as a proxy in front of the gateway does."""
+        """Respond as a proxy in front of the gateway does."""
         return cls(status=status, body=_HTML, content_type="text/html", retry_after=retry_after)
 
     @classmethod
     def empty(cls, status: int = 503) -> Self:
-        """Answer without a body."""
+        """Respond without a body."""
         return cls(status=status, body=b"")
 
     @classmethod
     def half(cls) -> Self:
-        """Answer with half of the JSON, in whole HTTP."""
+        """Respond with half of the JSON, in whole HTTP."""
         return cls(deliver=_half)
 
     @classmethod
@@ -104,7 +104,7 @@ class Fault:
 
     @classmethod
     def reset(cls) -> Self:
-        """Reset the connection instead of an answer."""
+        """Reset the connection instead of a response."""
         return cls(deliver=_reset)
 
     @classmethod
@@ -124,53 +124,53 @@ class Fault:
 
     @classmethod
     def slow(cls, latency: float) -> Self:
-        """Answer as usual, so many seconds late."""
+        """Respond as usual, so many seconds late."""
         return cls(latency=latency)
 
     @classmethod
     def cap(cls, max_limit: int) -> Self:
-        """Serve and echo a smaller limit than asked for."""
+        """Serve and echo a smaller limit than requested."""
         return cls(max_limit=max_limit)
 
     @classmethod
-    def stuck(cls, page: int = 1, *, echo_asked: bool = False) -> Self:
-        """Serve one page, whichever is asked for; echo it truthfully, or the one asked for."""
-        return cls(page=page, echo_asked=echo_asked)
+    def stuck(cls, page: int = 1, *, echo_requested: bool = False) -> Self:
+        """Serve one page, whichever is requested; echo it truthfully, or the one requested."""
+        return cls(page=page, echo_requested=echo_requested)
 
 
-async def _half(_: web.BaseRequest, answer: Answer) -> web.StreamResponse:
-    return web.Response(status=answer.status, body=answer.first_half, headers=answer.headers)
+async def _half(_: web.BaseRequest, response: Response) -> web.StreamResponse:
+    return web.Response(status=response.status, body=response.first_half, headers=response.headers)
 
 
-async def _truncated(request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
-    response = await _send_half(request, answer)
+async def _truncated(request: web.BaseRequest, response: Response) -> web.StreamResponse:
+    stream = await _send_half(request, response)
     _transport(request).close()
-    return response
+    return stream
 
 
-async def _reset(request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
+async def _reset(request: web.BaseRequest, response: Response) -> web.StreamResponse:
     transport = _transport(request)
     transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
     transport.abort()
-    return await _stalled(request, answer)
+    return await _stalled(request, response)
 
 
-async def _stalled(_: web.BaseRequest, __: Answer) -> Never:
+async def _stalled(_: web.BaseRequest, __: Response) -> Never:
     while True:  # the client's leaving and the gateway's closing both cancel this
         await asyncio.Event().wait()
 
 
-async def _stalled_in_body(request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
-    await _send_half(request, answer)
-    return await _stalled(request, answer)
+async def _stalled_in_body(request: web.BaseRequest, response: Response) -> web.StreamResponse:
+    await _send_half(request, response)
+    return await _stalled(request, response)
 
 
-async def _endless(request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
-    response = web.StreamResponse(status=answer.status, headers=answer.headers)
-    await response.prepare(request)
-    await response.write(answer.first_half)
+async def _endless(request: web.BaseRequest, response: Response) -> web.StreamResponse:
+    stream = web.StreamResponse(status=response.status, headers=response.headers)
+    await stream.prepare(request)
+    await stream.write(response.first_half)
     while True:
-        await response.write(_ENDLESS_CHUNK)
+        await stream.write(_ENDLESS_CHUNK)
         await asyncio.sleep(0)  # write() itself yields only when the socket is full
 
 
@@ -178,26 +178,26 @@ async def _endless(request: web.BaseRequest, answer: Answer) -> web.StreamRespon
 class _Drip:
     interval: float
 
-    async def __call__(self, request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
-        response = await _start(request, answer)
-        for byte in answer.body:
-            await response.write(bytes([byte]))
+    async def __call__(self, request: web.BaseRequest, response: Response) -> web.StreamResponse:
+        stream = await _start(request, response)
+        for byte in response.body:
+            await stream.write(bytes([byte]))
             await asyncio.sleep(self.interval)
-        return response
+        return stream
 
 
-async def _send_half(request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
-    response = await _start(request, answer)
-    await response.write(answer.first_half)
-    return response
+async def _send_half(request: web.BaseRequest, response: Response) -> web.StreamResponse:
+    stream = await _start(request, response)
+    await stream.write(response.first_half)
+    return stream
 
 
-async def _start(request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
+async def _start(request: web.BaseRequest, response: Response) -> web.StreamResponse:
     """Send headers that promise the whole body."""
-    response = web.StreamResponse(status=answer.status, headers=answer.headers)
-    response.content_length = len(answer.body)
-    await response.prepare(request)
-    return response
+    stream = web.StreamResponse(status=response.status, headers=response.headers)
+    stream.content_length = len(response.body)
+    await stream.prepare(request)
+    return stream
 
 
 def _transport(request: web.BaseRequest) -> asyncio.Transport:

@@ -1,34 +1,34 @@
-"""The stand-in itself: its life, its accounts, its journal, and one request's way through it."""
+"""The stand-in itself: its accounts, its journal, and what one request goes through."""
 
 import asyncio
 import contextlib
 import inspect
-import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Generator, Iterable, Mapping
 from http import HTTPStatus
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Generic, Self, cast
 
 from aiohttp import web
 
 from apimall_async import AsyncClient, ImageTask
+from apimall_async._contract import HISTORY_PATH, MAX_PAGE_SIZE
 from apimall_async.testing._contract import (
-    HISTORY_PATH,
-    Answer,
     Refusal,
     RequestIds,
+    Response,
     json_headers,
     page_body,
     read_query,
 )
 from apimall_async.testing._faults import Fault
-from apimall_async.testing._history import History
-from apimall_async.testing._images import image_answer, task_of
+from apimall_async.testing._history import History, R
+from apimall_async.testing._images import image_response, task_of
 from apimall_async.testing._journal import RecordedRequest
 from apimall_async.testing._limits import RateLimit
 from apimall_async.testing._samples import sample_history
+from apimall_async.testing._server import Server, running_in_thread
 
 
 DEFAULT_API_KEY = "sk-" + "0123456789abcdef" * 3
@@ -37,11 +37,10 @@ DEFAULT_API_KEY = "sk-" + "0123456789abcdef" * 3
 Rule = Callable[[RecordedRequest], Fault | Awaitable[Fault | None] | None]
 
 _JOURNAL = 100_000  # requests at most that are kept
-_BACKLOG = 1024  # connections the system may hold before they are accepted
 _NO_FAULT = Fault()
 
 
-class LocalGateway:
+class LocalGateway(Generic[R]):
     """A gateway on loopback that serves a history by the contract, and its images.
 
     ``async with`` starts and closes it; ``with gateway.in_thread()`` does without an event loop.
@@ -50,15 +49,16 @@ class LocalGateway:
 
     def __init__(
         self,
-        tasks: int | Iterable[ImageTask] = 100,
+        tasks: int | Iterable[R] = 100,
         *,
         seed: int = 0,
         api_key: str = DEFAULT_API_KEY,
-        accounts: Mapping[str, int | Iterable[ImageTask]] | None = None,
+        accounts: Mapping[str, int | Iterable[R]] | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
         hosts: Collection[str] = (),
-        max_limit: int = 50,
+        path: str = HISTORY_PATH,
+        max_limit: int = MAX_PAGE_SIZE,
         rate_limit: RateLimit | None = None,
         latency: float = 0.0,
     ) -> None:
@@ -72,13 +72,14 @@ class LocalGateway:
             host: the address to listen on.
             port: 0 takes a free one, which the gateway keeps if it is started again.
             hosts: further Host headers ("name:port") to accept, as of a proxy in front.
+            path: where the history is; another list of the gateway, with records of its own, has another.
             max_limit: a larger limit is served, and echoed, as this.
             rate_limit: refuses requests with 429; None refuses none.
-            latency: seconds before each answer.
+            latency: seconds before each response.
 
         """
         self.api_key = api_key
-        self.accounts: Mapping[str, History] = {
+        self.accounts: Mapping[str, History[R]] = {
             key: History(_make(given, seed + number), seed=seed + number)
             for number, (key, given) in enumerate({api_key: tasks, **(accounts or {})}.items())
         }
@@ -88,18 +89,13 @@ class LocalGateway:
         self.latency = latency
         self.requests: list[RecordedRequest] = []
         """The journal: every request in order of arrival, the latest 100 000 at most."""
-        self._host = host
-        self._port = port
-        self._proxies = hosts
+        self._path = path
+        self._server = Server(self._respond, host, port)
+        self._hosts = frozenset(hosts)
         self._own_hosts: Collection[str] = ()
         self._script: deque[Fault] = deque()
         self._rules: list[Rule] = []
         self._request_id = RequestIds(seed)
-        self._listener: asyncio.Server | None = None
-        self._handler: web.Server | None = None
-        self._busy: set[asyncio.Task[None]] = set()
-
-    # --- life ----------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Listen. Does nothing if it does already.
@@ -108,25 +104,16 @@ class LocalGateway:
             OSError: the port is taken.
 
         """
-        if self._listener:
-            return
-        handler = web.Server(self._handle, handler_cancellation=True, access_log=None)
-        loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(handler, self._host, self._port, backlog=_BACKLOG)
-        self._handler = handler
-        self._settle(self._listener.sockets[0].getsockname()[1])
+        await self._server.start()
+        if not self._own_hosts:
+            names = {self._server.host, "127.0.0.1", "localhost"}
+            self._own_hosts = self._hosts | {f"{name}:{self._server.port}" for name in names}
+            for history in self.accounts.values():
+                history.set_origin(self.url)
 
     async def close(self) -> None:
-        """Stop listening, and cut what is being answered. Does nothing if it is closed."""
-        listener, self._listener = self._listener, None
-        if not (listener and self._handler):
-            return
-        await _stop_accepting(listener)
-        if busy := tuple(self._busy):
-            for task in busy:
-                task.cancel()
-            await asyncio.wait(busy)
-        await self._handler.shutdown(0.1)
+        """Stop listening, and cut every response under way. Does nothing if it is closed."""
+        await self._server.close()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -146,17 +133,8 @@ class LocalGateway:
 
         For programs without an event loop, and for those that block theirs.
         """
-        loop = asyncio.new_event_loop()
-        thread = threading.Thread(target=loop.run_forever, name="LocalGateway", daemon=True)
-        thread.start()
-        try:
-            asyncio.run_coroutine_threadsafe(self.start(), loop).result()
+        with running_in_thread(type(self).__name__, self.start, self.close):
             yield self
-        finally:
-            asyncio.run_coroutine_threadsafe(self.close(), loop).result()
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join()
-            loop.close()
 
     @property
     def url(self) -> str:
@@ -166,32 +144,30 @@ class LocalGateway:
             RuntimeError: the gateway was never started, so has no port yet.
 
         """
-        if not self._port:
+        if not self._server.port:
             message = "the gateway has no port before it is started"
             raise RuntimeError(message)
-        return f"http://{self._host}:{self._port}"
+        return f"http://{self._server.host}:{self._server.port}"
 
     def client(self, api_key: str | None = None, **options: Any) -> AsyncClient:
         """Make an AsyncClient for this gateway; ``options`` are AsyncClient's own."""
         return AsyncClient(api_key or self.api_key, base_url=self.url, **options)
 
-    # --- the history of api_key ----------------------------------------------------------------
-
     @property
-    def history(self) -> History:
+    def history(self) -> History[R]:
         """The history of ``api_key``; those of other keys are in ``accounts``."""
         return self.accounts[self.api_key]
 
     @property
-    def tasks(self) -> list[ImageTask]:
+    def tasks(self) -> list[R]:
         """The tasks of ``api_key`` as they are now, newest first: a copy."""
         return self.history.tasks
 
-    def insert(self, *tasks: ImageTask) -> None:
+    def insert(self, *tasks: R) -> None:
         """See History.insert."""
         self.history.insert(*tasks)
 
-    def insert_new(self, n: int = 1) -> list[ImageTask]:
+    def insert_new(self: "LocalGateway[ImageTask]", n: int = 1) -> list[ImageTask]:
         """See History.insert_new."""
         return self.history.insert_new(n)
 
@@ -199,46 +175,35 @@ class LocalGateway:
         """See History.delete."""
         self.history.delete(*task_ids)
 
-    def update(self, task: ImageTask) -> None:
+    def update(self, task: R) -> None:
         """See History.update."""
         self.history.update(task)
 
-    # --- what goes wrong -----------------------------------------------------------------------
-
     def fault(self, *faults: Fault) -> None:
-        """Spoil the next answers to /api/ requests with these, in order, one each.
+        """Make the next responses to /api/ requests faulty by these, in order, one each.
 
-        ``Fault()`` lets one pass.
+        ``Fault()`` is a good response.
         """
         self._script.extend(faults)
 
     def rule(self, rule: Rule) -> Rule:
-        """Call ``rule`` with each request, images too, before it is answered. A decorator, too.
+        """Call ``rule`` with each request, images too, before the response. A decorator, too.
 
-        It may change the history, wait (if it is async), and return a Fault for this answer, which
+        It may change the history, wait (if it is async), and return a Fault for this response, which
         then goes before the script of ``fault``. Of several rules the first to return one decides.
         """
         self._rules.append(rule)
         return rule
 
-    # --- one request ---------------------------------------------------------------------------
-
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        self._busy.add(request.task)
-        try:
-            return await self._respond(request)
-        finally:
-            self._busy.discard(request.task)
-
     async def _respond(self, request: web.BaseRequest) -> web.StreamResponse:
         record = self._record(request)
         fault = await self._choose_fault(record)
-        answer = self._answer(record, fault)
+        response = self._make_response(record, fault)
         if delay := self.latency + fault.latency:
             await asyncio.sleep(delay)
-        response = await fault.deliver(request, answer)
-        record.status, record.tasks = int(answer.status), answer.tasks
-        return response
+        delivered = await fault.deliver(request, response)
+        record.status, record.tasks = int(response.status), response.tasks
+        return delivered
 
     def _record(self, request: web.BaseRequest) -> RecordedRequest:
         record = RecordedRequest(
@@ -248,7 +213,7 @@ class LocalGateway:
             headers=request.headers,
             received_at=time.monotonic(),
         )
-        if record.path == HISTORY_PATH:
+        if record.path == self._path:
             with contextlib.suppress(Refusal):
                 record.page, record.limit = read_query(record.query)
         if len(self.requests) >= _JOURNAL:
@@ -267,41 +232,41 @@ class LocalGateway:
             return self._script.popleft()
         return _NO_FAULT
 
-    def _answer(self, record: RecordedRequest, fault: Fault) -> Answer:
+    def _make_response(self, record: RecordedRequest, fault: Fault) -> Response:
         request_id = self._request_id()
-        if fault.replaces_answer:
-            answer = fault.answer(request_id)
+        if fault.replaces_response:
+            response = fault.response(request_id)
         else:
             try:
-                answer = self._answer_by_contract(record, fault, request_id)
+                response = self._respond_by_contract(record, fault, request_id)
             except Refusal as refusal:
-                answer = refusal.answer(request_id)
-        fault.add_headers(answer.headers)
-        return answer
+                response = refusal.response(request_id)
+        fault.add_headers(response.headers)
+        return response
 
-    def _answer_by_contract(self, record: RecordedRequest, fault: Fault, request_id: str) -> Answer:
+    def _respond_by_contract(self, record: RecordedRequest, fault: Fault, request_id: str) -> Response:
         if record.headers.get("Host") not in self._own_hosts:
             raise Refusal(HTTPStatus.FORBIDDEN, "Request made on a non-gateway host")
         task_id = task_of(record.path)
-        if record.path != HISTORY_PATH and not self._has_image(task_id):
+        if record.path != self._path and not self._has_image(task_id):
             raise Refusal(HTTPStatus.NOT_FOUND)
         if record.method != "GET":
             raise Refusal(HTTPStatus.METHOD_NOT_ALLOWED, headers={"Allow": "GET"})
         if task_id:
-            return image_answer(task_id, record.headers.get("Range"))
+            return image_response(task_id, record.headers.get("Range"))
         history = self._authorize(record.headers.get("Authorization", ""))
         self._admit()
         page, limit = read_query(record.query)
         limit = min(limit, self.max_limit, fault.max_limit or limit)
         served = fault.page or page
         tasks = history.read(served, limit)
-        body = page_body(tasks, page if fault.echo_asked else served, limit, request_id)
-        return Answer(HTTPStatus.OK, body, json_headers(), len(tasks))
+        body = page_body(tasks, page if fault.echo_requested else served, limit, request_id)
+        return Response(HTTPStatus.OK, body, json_headers(), len(tasks))
 
     def _has_image(self, task_id: str | None) -> bool:
         return any(task_id in history for history in self.accounts.values())
 
-    def _authorize(self, authorization: str) -> History:
+    def _authorize(self, authorization: str) -> History[R]:
         scheme, _, key = authorization.partition(" ")
         if scheme != "Bearer" or key not in self.accounts:
             raise Refusal(HTTPStatus.UNAUTHORIZED)
@@ -315,30 +280,6 @@ class LocalGateway:
         headers = None if wait is None else {"Retry-After": f"{wait:g}"}
         raise Refusal(HTTPStatus.TOO_MANY_REQUESTS, headers=headers)
 
-    def _settle(self, port: int) -> None:
-        """Take a port for one's own, once listening: the port stays over a restart."""
-        if self._own_hosts:
-            return
-        self._port = port
-        names = {self._host, "127.0.0.1", "localhost"}
-        self._own_hosts = {f"{name}:{port}" for name in names} | set(self._proxies)
-        for history in self.accounts.values():
-            history.set_origin(self.url)
 
-
-async def _stop_accepting(listener: asyncio.Server) -> None:
-    """Close the listening socket, but not under a connection that is just being accepted.
-
-    asyncio gives such a connection to the closed listener, fails, and leaves its socket behind.
-    """
-    loop = asyncio.get_running_loop()
-    with contextlib.suppress(NotImplementedError):  # Windows accepts in another way
-        for listening in listener.sockets:
-            loop.remove_reader(listening)
-    for _ in range(3):
-        await asyncio.sleep(0)
-    listener.close()
-
-
-def _make(tasks: int | Iterable[ImageTask], seed: int) -> Iterable[ImageTask]:
-    return sample_history(tasks, seed=seed) if isinstance(tasks, int) else tasks
+def _make(tasks: int | Iterable[R], seed: int) -> Iterable[R]:
+    return cast("Iterable[R]", sample_history(tasks, seed=seed)) if isinstance(tasks, int) else tasks

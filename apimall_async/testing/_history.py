@@ -1,24 +1,42 @@
-"""One account's tasks: read by pages, changed while they are read, from any thread."""
+"""One account's list of records: read by pages, changed while they are read, from any thread."""
 
 import random
 import threading
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Generic, Protocol, cast
 
 import attrs
 
 from apimall_async import ImageTask
-from apimall_async.testing._contract import encode_task
 from apimall_async.testing._samples import NEWEST, new_tasks
 
 
-class History:
+class Item(Protocol):
+    """What a history needs to know of the records in it: ImageTask's, or another endpoint's."""
+
+    @property
+    def task_id(self) -> str: ...
+    def to_json(self) -> str: ...
+
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar  # Python's own has a default only from 3.13 on
+
+    R = TypeVar("R", bound=Item, default=ImageTask)  # a History without more is one of ImageTasks
+else:
+    from typing import TypeVar
+
+    R = TypeVar("R", bound=Item)
+
+
+class History(Generic[R]):
     """The tasks of one account. Every method may be called from any thread."""
 
-    def __init__(self, tasks: Iterable[ImageTask] = (), *, seed: int = 0) -> None:
+    def __init__(self, tasks: Iterable[R] = (), *, seed: int = 0) -> None:
         """Hold ``tasks``, newest first."""
-        # Oldest first, so that a birth is an append, and a page a slice wherever it lies.
+        # Oldest first, so that a new task is an append, and a page a slice wherever it is.
         self._ids: list[str] = []
-        self._tasks: dict[str, ImageTask] = {}
+        self._tasks: dict[str, R] = {}
         self._encoded: dict[str, bytes] = {}
         self._origin = ""
         self._rng = random.Random(seed)  # noqa: S311 - nothing secret here
@@ -32,36 +50,36 @@ class History:
         return task_id in self._tasks
 
     @property
-    def tasks(self) -> list[ImageTask]:
+    def tasks(self) -> list[R]:
         """The tasks as they are now, newest first: a copy."""
         with self._lock:
             return [self._task(task_id) for task_id in reversed(self._ids)]
 
-    def insert(self, *tasks: ImageTask) -> None:
-        """Put tasks in front of all others; the first named becomes the newest.
+    def insert(self, *tasks: R) -> None:
+        """Put tasks in front of all others; the first one given becomes the newest.
 
         Raises:
             ValueError: a task of that id is there already.
 
         """
-        born = {task.task_id: task for task in reversed(tasks)}
+        new = {task.task_id: task for task in reversed(tasks)}
         with self._lock:
-            if len(born) < len(tasks) or not born.keys().isdisjoint(self._tasks):
+            if len(new) < len(tasks) or not new.keys().isdisjoint(self._tasks):
                 message = "a history holds each task_id once"
                 raise ValueError(message)
-            self._ids += born
-            self._tasks |= born
+            self._ids += new
+            self._tasks |= new
 
-    def insert_new(self, n: int = 1) -> list[ImageTask]:
-        """Let n pending tasks be born, each a second later than the newest so far; newest first."""
+    def insert_new(self: "History[ImageTask]", n: int = 1) -> list[ImageTask]:
+        """Create n pending image tasks, each a second later than the newest so far; newest first."""
         with self._lock:
             newest = self._tasks[self._ids[-1]].created_at if self._ids else NEWEST
-            born = new_tasks(n, newest, self._rng)
-            self.insert(*born)
-        return born
+            new = new_tasks(n, newest, self._rng)
+            self.insert(*new)
+        return new
 
     def delete(self, *task_ids: str) -> None:
-        """Take tasks out, wherever they stand.
+        """Take tasks out, wherever they are.
 
         Raises:
             KeyError: there is no such task.
@@ -75,8 +93,8 @@ class History:
                 self._encoded.pop(task_id, None)
             self._ids = [task_id for task_id in self._ids if task_id not in gone]
 
-    def update(self, task: ImageTask) -> None:
-        """Put ``task`` in the place of the one with its id, as when a pending one is completed.
+    def update(self, task: R) -> None:
+        """Replace the task with this id, as when a pending one is completed.
 
         Raises:
             KeyError: there is no such task.
@@ -94,22 +112,22 @@ class History:
             self._encoded.clear()
 
     def read(self, page: int, limit: int) -> list[bytes]:
-        """Encode the tasks of one page as JSON, newest first: what the gateway sends."""
+        """Return the tasks of one page in JSON, newest first: what the gateway sends."""
         with self._lock:
             end = max(0, len(self._ids) - (page - 1) * limit)
             ids = reversed(self._ids[max(0, end - limit) : end])
             return [self._encoded.get(task_id) or self._encode(task_id) for task_id in ids]
 
     def _encode(self, task_id: str) -> bytes:
-        encoded = self._encoded[task_id] = encode_task(self._task(task_id))
+        encoded = self._encoded[task_id] = self._task(task_id).to_json().encode()
         return encoded
 
-    def _task(self, task_id: str) -> ImageTask:
-        # Completed when first seen, because completing a million at the start takes seconds.
+    def _task(self, task_id: str) -> R:
+        # Completed when first read, because completing a million at the start takes seconds.
         task = self._tasks[task_id]
-        if self._origin and task.image_url and task.image_url.startswith("/"):
-            task = attrs.evolve(task, image_url=self._origin + task.image_url)
-            self._tasks[task_id] = task
+        url: Any = getattr(task, "image_url", None)
+        if self._origin and url and url.startswith("/"):
+            task = self._tasks[task_id] = attrs.evolve(cast("Any", task), image_url=self._origin + url)
         return task
 
     def _require(self, task_ids: Iterable[str]) -> None:

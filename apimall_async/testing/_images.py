@@ -6,11 +6,11 @@ from zlib import crc32
 
 from multidict import CIMultiDict
 
-from apimall_async.testing._contract import Answer
+from apimall_async.testing._contract import Response
 
 
 _PATH = re.compile(r"/images/([^/]+)\.svg")
-_RANGE = re.compile(r"bytes=([0-9]+)-([0-9]*)")  # as resuming asks for
+_RANGE = re.compile(r"bytes=([0-9]+)-([0-9]*)")  # as a client requests it to resume
 _SVG = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 512 512" width="512" height="512">'
     '<defs><linearGradient id="g" x2="1" y2="1"><stop stop-color="hsl({hue} 75% 62%)"/>'
@@ -22,12 +22,12 @@ _SVG = (
 
 
 def image_path(task_id: str) -> str:
-    """Where on the gateway a task's image is."""
+    """Return where on the gateway a task's image is."""
     return f"/images/{task_id}.svg"
 
 
 def task_of(path: str) -> str | None:
-    """Tell whose image this path is; None if it is no image's."""
+    """Return the id of the task whose image has this path; None if it is no image's."""
     found = _PATH.fullmatch(path)
     return found and found[1]
 
@@ -40,16 +40,16 @@ def draw(task_id: str) -> bytes:
     return _SVG.format(hue=hue, other=other, x=x, y=y, r=r).encode()
 
 
-def image_answer(task_id: str, wanted: str | None) -> Answer:
-    """Answer with the image, or with the range ``wanted`` of it (RFC 9110, 14.2)."""
+def image_response(task_id: str, wanted: str | None) -> Response:
+    """Respond with the image, or with the range ``wanted`` of it (RFC 9110, 14.2)."""
     image = draw(task_id)
     headers = CIMultiDict({"Content-Type": "image/svg+xml", "Accept-Ranges": "bytes"})
     found = _RANGE.fullmatch(wanted or "")
     if not found:
-        return Answer(HTTPStatus.OK, image, headers)
+        return Response(HTTPStatus.OK, image, headers)
     first, last = int(found[1]), min(int(found[2] or len(image)), len(image) - 1)
     if first > last:
         headers["Content-Range"] = f"bytes */{len(image)}"
-        return Answer(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, b"", headers)
+        return Response(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, b"", headers)
     headers["Content-Range"] = f"bytes {first}-{last}/{len(image)}"
-    return Answer(HTTPStatus.PARTIAL_CONTENT, image[first : last + 1], headers)
+    return Response(HTTPStatus.PARTIAL_CONTENT, image[first : last + 1], headers)

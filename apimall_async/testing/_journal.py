@@ -1,4 +1,4 @@
-"""What the gateway was asked, for tests to read."""
+"""The requests that a gateway got, for tests to read."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ import attrs
 
 @attrs.define(kw_only=True)
 class RecordedRequest:
-    """One request as it arrived, and how it was answered."""
+    """One request as it arrived, and the response to it."""
 
     method: str
     path: str
@@ -17,10 +17,10 @@ class RecordedRequest:
     received_at: float
     """Seconds on ``time.monotonic``'s clock."""
     page: int | None = None
-    """The page asked for; None where the request names none that can be served."""
+    """The requested page; None where the request names none that can be served."""
     limit: int | None = None
-    """The limit asked for, before any cap."""
+    """The requested limit, before any cap."""
     status: int | None = None
-    """What was answered; None until then, and for good if the connection was reset or left silent."""
+    """Of the response; None until it was sent, and for good if the connection was reset or left silent."""
     tasks: int = 0
-    """Tasks in the answer."""
+    """Tasks in the response."""

@@ -12,8 +12,8 @@ _ALMOST_ONE = 1 - 1e-9
 class RateLimit:
     """A token bucket: ``rate`` requests per second, ``burst`` of them at once.
 
-    A request that finds no token is answered 429, with ``retry_after`` seconds in its Retry-After,
-    or without one if None. ``clock`` tells seconds; tests may own it.
+    A request that finds no token gets a 429, with ``retry_after`` seconds in its Retry-After,
+    or without one if that is None. ``clock`` returns seconds; a test may bring its own.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class RateLimit:
     ) -> Self:
         """Admit so many requests in each window of so many seconds; the first request opens one.
 
-        A 429 tells to wait one whole window unless ``retry_after`` says otherwise.
+        A 429 says to wait one whole window unless ``retry_after`` is given.
         """
         wait = seconds if retry_after is None else retry_after
         return cls(requests / seconds, requests, wait, every=seconds, clock=clock)

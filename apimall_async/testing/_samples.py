@@ -9,9 +9,9 @@ from apimall_async.testing._images import image_path
 
 
 NEWEST = datetime(2026, 3, 12, 9, 30, tzinfo=UTC)
-"""When the newest task of a sample was created, unless told otherwise."""
+"""When the newest task of a sample was created, by default."""
 
-_BASE32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's, as ULIDs have it
+_BASE32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's, as in ULIDs
 _BASE1024 = [high + low for high in _BASE32 for low in _BASE32]
 _BYTE_TO_BASE32 = (_BASE32 * 8).encode()
 
@@ -26,7 +26,7 @@ _FAILING = 0.06  # share of the tasks
 _QUEUED = 8_000  # milliseconds a task stays pending
 _RUNNING = 25_000.0  # mean milliseconds it is processing after that
 _GAP = 30_000.0  # mean milliseconds from one task to the next
-_LOOKED_AT = 3_000  # milliseconds after the birth of the newest
+_READ_AT = 3_000  # milliseconds after the newest was created
 
 
 def sample_history(n: int, *, seed: int = 0, newest: datetime = NEWEST) -> list[ImageTask]:
@@ -37,27 +37,29 @@ def sample_history(n: int, *, seed: int = 0, newest: datetime = NEWEST) -> list[
     """
     rng = random.Random(seed)  # noqa: S311 - nothing secret here
     tasks: list[ImageTask] = []
-    age = _LOOKED_AT
-    for tail, model in zip(_ulid_tails(n, rng), _models(n, rng), strict=True):
-        created_at = newest - timedelta(milliseconds=age - _LOOKED_AT)
+    age = _READ_AT
+    for randomness, model in zip(_ulid_randomness(n, rng), _models(n, rng), strict=True):
+        created_at = newest - timedelta(milliseconds=age - _READ_AT)
         duration = _QUEUED + round(rng.expovariate(1 / _RUNNING))
         failed = rng.random() < _FAILING
-        tasks.append(_task(tail, model, created_at, age=age, duration=duration, failed=failed))
+        tasks.append(_task(randomness, model, created_at, age=age, duration=duration, failed=failed))
         age += 1 + round(rng.expovariate(1 / _GAP))
     return tasks
 
 
 def new_tasks(n: int, after: datetime, rng: random.Random) -> list[ImageTask]:
-    """Make n pending tasks, newest first, born a second after one another."""
-    births = zip(range(n, 0, -1), _ulid_tails(n, rng), _models(n, rng), strict=True)
+    """Make n pending tasks, newest first, created a second after one another."""
+    parts = zip(range(n, 0, -1), _ulid_randomness(n, rng), _models(n, rng), strict=True)
     return [
-        _task(tail, model, after + timedelta(seconds=second), age=0, duration=1, failed=False)
-        for second, tail, model in births
+        _task(randomness, model, after + timedelta(seconds=second), age=0, duration=1, failed=False)
+        for second, randomness, model in parts
     ]
 
 
-def _task(tail: str, model: str, created_at: datetime, *, age: int, duration: int, failed: bool) -> ImageTask:
-    task_id = f"img_{_ulid_head(created_at)}{tail}"
+def _task(
+    randomness: str, model: str, created_at: datetime, *, age: int, duration: int, failed: bool
+) -> ImageTask:
+    task_id = f"img_{_ulid_time(created_at)}{randomness}"
     source, price, _ = _MODELS[model]
     if age < duration:
         status = "pending" if age < _QUEUED else "processing"
@@ -74,13 +76,13 @@ def _models(n: int, rng: random.Random) -> list[str]:
     return rng.choices(list(_MODELS), [share for _, _, share in _MODELS.values()], k=n)
 
 
-def _ulid_head(moment: datetime) -> str:
-    """Spell the milliseconds in ten characters."""
+def _ulid_time(moment: datetime) -> str:
+    """Encode the milliseconds in ten characters."""
     stamp = int(moment.timestamp() * 1000)
     return "".join([_BASE1024[stamp >> shift & 1023] for shift in (40, 30, 20, 10, 0)])
 
 
-def _ulid_tails(n: int, rng: random.Random) -> Iterator[str]:
-    """Draw sixteen characters, n times: all at one go, which is fast."""
+def _ulid_randomness(n: int, rng: random.Random) -> Iterator[str]:
+    """Draw sixteen characters, n times: all at once, which is fast."""
     digits = rng.randbytes(16 * n).translate(_BYTE_TO_BASE32).decode()
     return (digits[i : i + 16] for i in range(0, len(digits), 16))

@@ -35,8 +35,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=0, help="0 (default) takes a free one")
     parser.add_argument("--items", type=int, default=100, help="tasks in the history")
     parser.add_argument("--seed", type=int, default=0, help="of the history")
-    parser.add_argument("--latency-ms", type=float, default=0.0, help="before each answer")
+    parser.add_argument("--latency-ms", type=float, default=0.0, help="before each response")
     parser.add_argument("--rate", type=float, help="requests per second; none: unlimited")
     parser.add_argument("--burst", type=int, default=1, help="requests at once, within the rate")
-    parser.add_argument("--retry-after", type=float, help="seconds that a 429 tells; none: silent")
+    parser.add_argument(
+        "--retry-after", type=float, help="seconds in the Retry-After of a 429; none: no such header"
+    )
     return parser

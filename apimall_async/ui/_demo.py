@@ -16,11 +16,11 @@ from apimall_async.testing import LocalGateway, sample_history
 
 @asynccontextmanager
 async def demo_gateway(tasks: int = 240, *, pace: float = 3.0) -> AsyncGenerator[LocalGateway]:
-    """Run a gateway whose history grows: now and then a task is born, runs, and is completed or fails.
+    """Run a gateway whose history grows: now and then a task is created, runs, and is completed or fails.
 
     Args:
         tasks: made for the start.
-        pace: seconds that a task is pending; it runs twice as long, and about as often one is born.
+        pace: seconds that a task is pending; it runs twice as long, and about as often one is created.
 
     """
     now = datetime.now(UTC)
@@ -44,7 +44,7 @@ async def _live(gateway: LocalGateway, pace: float) -> None:
 
 
 def _outcomes() -> Generator[ImageTask]:
-    """Make finished tasks without end: what those about to be born will have come to."""
+    """Make finished tasks without end: what those that will be created come to."""
     seeds = count(1)
     while True:
         tasks = sample_history(50, seed=next(seeds), newest=datetime.now(UTC))
@@ -52,7 +52,7 @@ def _outcomes() -> Generator[ImageTask]:
 
 
 async def _run(gateway: LocalGateway, outcome: ImageTask, pace: float) -> None:
-    born = attrs.evolve(
+    created = attrs.evolve(
         outcome,
         created_at=datetime.now(UTC),
         status=TaskStatus.PENDING,
@@ -60,8 +60,8 @@ async def _run(gateway: LocalGateway, outcome: ImageTask, pace: float) -> None:
         credits_refunded=0,
         completed_at=None,
     )
-    gateway.insert(born)
+    gateway.insert(created)
     await asyncio.sleep(pace)
-    gateway.update(attrs.evolve(born, status=TaskStatus.PROCESSING))
+    gateway.update(attrs.evolve(created, status=TaskStatus.PROCESSING))
     await asyncio.sleep(2 * pace)
-    gateway.update(attrs.evolve(outcome, created_at=born.created_at, completed_at=datetime.now(UTC)))
+    gateway.update(attrs.evolve(outcome, created_at=created.created_at, completed_at=datetime.now(UTC)))

@@ -15,10 +15,10 @@ _ADDRESS = "127.0.0.1"
 
 @asynccontextmanager
 async def serve(client: AsyncClient, *, port: int = 0, poll_interval: float = 5.0) -> AsyncGenerator[str]:
-    """Serve the page on loopback for as long as the ``async with`` lasts, and give its URL.
+    """Serve the page on loopback for as long as the ``async with`` lasts, and yield its URL.
 
-    It answers to its own names only, so no other site gets at it (DNS rebinding); the other users of
-    this machine do.
+    It accepts its own names only, so no other site can read it (DNS rebinding); the other users of
+    this machine can.
 
     Args:
         client: see ``create_app``.

@@ -1,4 +1,4 @@
-"""Run a notebook when the pages are built, and show it with what it put out: ``{notebook} PATH``."""
+"""Run a notebook when the pages are built, and show it with its outputs: ``{notebook} PATH``."""
 
 import os
 import re
@@ -34,7 +34,7 @@ def _execute(path: Path) -> Any:
     notebook = nbformat.read(path, as_version=4)
     with LocalGateway(20_000).in_thread() as gateway:
         env = os.environ | {"APIMALL_API_KEY": gateway.api_key, "APIMALL_BASE_URL": gateway.url}
-        # The kernel would warn that it talks over TCP, unencrypted; it does so on loopback.
+        # The kernel would warn that its TCP connections are unencrypted; they are on loopback.
         NotebookClient(notebook, timeout=120, extra_arguments=["--log-level=ERROR"]).execute(env=env)
         for output in _outputs(notebook):
             if "text/html" in output.get("data", {}):
@@ -48,18 +48,18 @@ def _outputs(notebook: Any) -> Iterator[Any]:
 
 
 def _embed(html: str, origin: str) -> str:
-    """Put the gateway's images into the page: the gateway is gone when the page is read."""
+    """Put the gateway's images into the page: when the page is read, there is no gateway any more."""
     fetch = build_opener(ProxyHandler({})).open
 
     def load(found: re.Match[str]) -> str:
-        with fetch(found[1]) as answer:
-            return f'src="data:image/svg+xml;base64,{b64encode(answer.read()).decode()}"'
+        with fetch(found[1]) as response:
+            return f'src="data:image/svg+xml;base64,{b64encode(response.read()).decode()}"'
 
     return re.sub(rf'src="({re.escape(origin)}/[^"]+)"', load, html)
 
 
 def _render(notebook: Any) -> Iterator[str]:
-    """Spell the cells and their outputs in MyST, below a heading of the page's own instead of the title."""
+    """Write the cells and their outputs as MyST, below a heading of the page instead of the title."""
     for number, cell in enumerate(notebook.cells):
         if cell.cell_type == "markdown":
             text = cell.source if number else cell.source.partition("\n")[2]

@@ -1,4 +1,4 @@
-"""Print what each month cost, in credits, refunds taken off."""
+"""Print what each month cost, in credits, with refunds subtracted."""
 
 import asyncio
 from collections import Counter
@@ -7,7 +7,7 @@ from apimall_async import AsyncClient
 
 
 async def main() -> None:
-    """Add up the whole history; ``exact``, because a bill must not miss a task."""
+    """Add up the whole history; ``exact``, because a bill must not skip a task."""
     credits_by_month: Counter[str] = Counter()
     async with AsyncClient() as client:
         async for task in client.iter_history(exact=True, read_ahead=4):

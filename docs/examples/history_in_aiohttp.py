@@ -27,20 +27,20 @@ def make_service(client: AsyncClient, hosts: Collection[str] | None = None) -> w
 
 
 async def close_client(service: web.Application) -> AsyncIterator[None]:
-    """Close the client when the service ends: it is the service's own, create_app only borrows it."""
+    """Close the client when the service ends; create_app uses the client, and never closes it."""
     yield
     await service[CLIENT].close()
 
 
 async def latest(request: web.Request) -> web.Response:
-    """Tell the newest task. The client is shared, and with it the pool and the rate-limit guard."""
+    """Respond with the newest task. The client is shared, and so are its pool and its rate-limit guard."""
     page = await request.app[CLIENT].list_history(limit=1)
-    return web.json_response({"task_ids": [task.task_id for task in page.items]})
+    return web.json_response({"task_ids": [task.task_id for task in page]})
 
 
 if __name__ == "__main__":
-    # With little patience in the client, the page can tell its reader how long the gateway asks to wait.
+    # With a short max_time, the page can show how long the gateway says to wait.
     service_client = AsyncClient(retry=RetryPolicy(max_time=2.0))
-    # Without a login, only these names: else any site could have a browser read the page (DNS rebinding).
+    # There is no login. Without these names, any site could make a browser read the page (DNS rebinding).
     service_hosts = {"127.0.0.1:8080", "localhost:8080"}
     web.run_app(make_service(service_client, service_hosts), host="127.0.0.1", port=8080)

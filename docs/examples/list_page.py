@@ -9,7 +9,7 @@ async def main() -> None:
     """Read one page."""
     async with AsyncClient() as client:
         page = await client.list_history(limit=10)
-    for task in page.items:
+    for task in page:
         print(task.task_id, task.created_at, task.status, task.image_url or "-")
 
 

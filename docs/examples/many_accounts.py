@@ -2,20 +2,22 @@
 
     python many_accounts.py accounts.txt keys/ histories/ --scheduler tls://10.0.0.5:8786
 
-accounts.txt names an account a line. keys/ and histories/ are where the workers find them: keys/NAME holds
-the key of an account, and nobody else may read it (mode 0600); histories/NAME.parquet is what comes out.
-Without --scheduler this machine is the cluster. Ends with 1 if there is an account that could not be read.
+accounts.txt has the name of one account per line. keys/ and histories/ are directories of the workers:
+keys/NAME has the key of an account, and nobody else may read it (mode 0600); histories/NAME.parquet is the
+result. Without --scheduler this machine is the cluster. The exit code is 1 if an account could not be read.
 
 Needs ``pip install distributed pyarrow``.
 """
 
 import argparse
 import asyncio
+import json
 import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import aiohttp
@@ -27,9 +29,9 @@ from pyarrow import parquet
 from apimall_async import AsyncClient, ImageTask, RetryPolicy
 
 
-BATCH = 8  # accounts that a worker reads at the same time; if it dies, so many are read anew
-ROWS = 10_000  # that are held in memory, of each account that is read
-PATIENT = RetryPolicy(max_tries=20, max_time=3600.0)
+BATCH = 8  # accounts that a worker reads at the same time; if it dies, they are all read again
+ROWS = 10_000  # in memory at a time, for each account
+RETRY = RetryPolicy(max_tries=20, max_time=3600.0)
 TIME, TEXT, NUMBER = pa.timestamp("us", tz="UTC"), pa.string(), pa.int64()
 COLUMNS = {"created_at": TIME, "completed_at": TIME, "credits_used": NUMBER, "credits_refunded": NUMBER}
 SCHEMA = pa.schema([(field.name, COLUMNS.get(field.name, TEXT)) for field in attrs.fields(ImageTask)])
@@ -37,7 +39,7 @@ SCHEMA = pa.schema([(field.name, COLUMNS.get(field.name, TEXT)) for field in att
 
 @attrs.frozen
 class Job:
-    """What a worker is told. It holds no key: what goes through Dask lies in its scheduler, too."""
+    """What a worker gets. It has no key in it: whatever Dask transports is stored in the scheduler, too."""
 
     keys: Path
     histories: Path
@@ -46,7 +48,7 @@ class Job:
 
 @attrs.frozen
 class Summary:
-    """What became of one account."""
+    """The result of one account."""
 
     account: str
     tasks: int = 0
@@ -55,12 +57,12 @@ class Summary:
 
 
 def read_batch(accounts: list[str], job: Job) -> list[Summary]:
-    """Read some accounts at the same time: what Dask calls, in a worker."""
+    """Read some accounts at the same time: Dask calls this in a worker."""
     return asyncio.run(read_together(accounts, job))
 
 
 async def read_together(accounts: list[str], job: Job) -> list[Summary]:
-    """Share one session, without cookies: none that one account was given goes along with another's key."""
+    """Share one session, without cookies: no cookie of one account is sent with the key of another."""
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
         return await asyncio.gather(*[read_account(account, job, session) for account in accounts])
 
@@ -71,25 +73,25 @@ async def read_account(account: str, job: Job, session: aiohttp.ClientSession) -
         key = read_key(job.keys / account)
         async with AsyncClient(key, session=session, retry=job.retry) as client:
             return await write_history(client, account, job.histories)
-    except Exception as error:  # noqa: BLE001 - the trouble of one account is told, and stops no other
+    except Exception as error:  # noqa: BLE001 - an error of one account is reported, and stops no other
         return Summary(account, error=error)
 
 
 def read_key(path: Path) -> str:
-    """Read a key, if it is kept as one."""
+    """Read a key, if nobody else can read it."""
     if os.name == "posix" and path.stat().st_mode & 0o077:
         raise PermissionError(f"others may read {path}: chmod 600")
     return path.read_text().strip()
 
 
 async def write_history(client: AsyncClient, account: str, directory: Path) -> Summary:
-    """Write under a name of this try alone: a worker that Dask gave up may be writing, too."""
+    """Write to a file of this attempt alone: a worker that Dask has given up may be writing, too."""
     part = directory / f"{account}.{uuid4().hex}.part"
     tasks = credits_used = 0
     try:
         with parquet.ParquetWriter(part, SCHEMA) as file:
             async for rows in groups(client):
-                file.write_table(pa.Table.from_pylist([attrs.asdict(task) for task in rows], SCHEMA))
+                file.write_table(pa.Table.from_pylist([to_row(task) for task in rows], SCHEMA))
                 tasks += len(rows)
                 credits_used += sum(task.credits_used - (task.credits_refunded or 0) for task in rows)
         part.replace(directory / f"{account}.parquet")
@@ -98,8 +100,13 @@ async def write_history(client: AsyncClient, account: str, directory: Path) -> S
     return Summary(account, tasks, credits_used)
 
 
+def to_row(task: ImageTask) -> dict[str, Any]:
+    """Make a row of a task; the fields that this version does not know are one column, as JSON."""
+    return attrs.asdict(task, recurse=False) | {"extra": json.dumps(dict(task.extra))}
+
+
 async def groups(client: AsyncClient) -> AsyncIterator[list[ImageTask]]:
-    """Gather pages to groups that are worth a row group of Parquet."""
+    """Collect pages, to write many rows at a time."""
     rows: list[ImageTask] = []
     async with aclosing(client.iter_history_pages(exact=True, read_ahead=4)) as pages:
         async for page in pages:
@@ -111,7 +118,7 @@ async def groups(client: AsyncClient) -> AsyncIterator[list[ImageTask]]:
 
 
 def main() -> int:
-    """Map over the accounts, and print what became of each."""
+    """Map over the accounts, and print the result of each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     for name in ("accounts", "keys", "histories"):
         parser.add_argument(name, type=Path)
@@ -119,16 +126,17 @@ def main() -> int:
     parser.add_argument("--workers", type=int, help="processes on this machine, without --scheduler")
     options = parser.parse_args()
     accounts = options.accounts.read_text().split()
-    job = Job(options.keys.absolute(), options.histories.absolute(), PATIENT)
+    job = Job(options.keys.absolute(), options.histories.absolute(), RETRY)
     local = {"n_workers": options.workers, "threads_per_worker": 1, "dashboard_address": ":0"}
     with Client(options.scheduler, **({} if options.scheduler else local)) as cluster:
         batches = [accounts[start : start + BATCH] for start in range(0, len(accounts), BATCH)]
-        futures = cluster.map(read_batch, batches, job=job, pure=False)  # pure: the same again, from memory
+        # Of a pure function, Dask would remember the results.
+        futures = cluster.map(read_batch, batches, job=job, pure=False)
         summaries: list[Summary] = []
         for future, batch in zip(futures, batches, strict=True):
             try:
                 summaries += future.result()
-            except Exception as error:  # noqa: BLE001 - Dask's own: this batch has ended several workers
+            except Exception as error:  # noqa: BLE001 - from Dask: this batch has ended several workers
                 summaries += [Summary(account, error=error) for account in batch]
     for one in summaries:
         outcome = f"{type(one.error).__name__}: {one.error}" if one.error else "ok"

@@ -1,4 +1,4 @@
-"""A web service that shows the latest tasks; one client serves it as long as it runs."""
+"""A web service that shows the latest tasks, with one client as long as the service runs."""
 
 from collections.abc import AsyncIterator
 
@@ -18,12 +18,12 @@ async def open_client(app: web.Application) -> AsyncIterator[None]:
 
 
 async def latest(request: web.Request) -> web.Response:
-    """Answer with the twenty newest tasks."""
+    """Respond with the twenty newest tasks."""
     try:
         page = await request.app[CLIENT].list_history()
     except APIError as error:
         raise web.HTTPServiceUnavailable(text=str(error)) from error
-    return web.json_response([{"task_id": task.task_id, "status": task.status} for task in page.items])
+    return web.json_response([{"task_id": task.task_id, "status": task.status} for task in page])
 
 
 def make_app() -> web.Application:

@@ -1,4 +1,4 @@
-"""What ``apimall download`` saves, skips, tells and tries again."""
+"""What ``apimall download`` saves, skips, reports and tries again."""
 
 import io
 import signal
@@ -39,13 +39,13 @@ def saved(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.iterdir())
 
 
-def asked(gateway: LocalGateway) -> list[RecordedRequest]:
+def image_requests(gateway: LocalGateway) -> list[RecordedRequest]:
     """List the requests for images."""
     return [request for request in gateway.requests if request.path.startswith("/images/")]
 
 
 def spoil(gateway: LocalGateway, task: ImageTask, *faults: Fault) -> None:
-    """Answer the first requests for a task's image so, one each."""
+    """Respond to the first requests for a task's image so, one each."""
     left = list(faults)
     gateway.rule(lambda request: left.pop(0) if left and task.task_id in request.path else None)
 
@@ -56,16 +56,16 @@ def with_image(gateway: LocalGateway) -> list[ImageTask]:
 
 
 def test_every_image_is_saved_once(run: Run, gateway: LocalGateway, directory: Path) -> None:
-    """A second run asks for none; the images' host is never told the key."""
+    """A second run requests none; the images' host never gets the key."""
     result = run("download", "images")
     assert (result.exit_code, result.stdout) == (0, "")
     count = len(with_image(gateway))
     assert result.stderr == f"{count} images, 0.0 MB\n"
     assert saved(directory) == names(gateway.tasks)
-    assert not any("Authorization" in request.headers for request in asked(gateway))
+    assert not any("Authorization" in request.headers for request in image_requests(gateway))
     again = run("download", "images")
     assert again.stderr == f"0 images, 0.0 MB, {count} there already\n"
-    assert len(asked(gateway)) == count
+    assert len(image_requests(gateway)) == count
 
 
 def test_filters_choose(run: Run, gateway: LocalGateway, directory: Path) -> None:
@@ -78,23 +78,25 @@ def test_filters_choose(run: Run, gateway: LocalGateway, directory: Path) -> Non
     assert run("download", "none", "--status", "failed").stderr == "0 images, 0.0 MB\n"
 
 
-def test_max_items_counts_images(run: Run, gateway: LocalGateway, directory: Path) -> None:
+def test_limit_counts_images(run: Run, gateway: LocalGateway, directory: Path) -> None:
     """The newest that have one, and no more of the history than these need."""
-    assert run("download", "images", "--max-items", "3").exit_code == 0
+    assert run("download", "images", "--limit", "3").exit_code == 0
     assert saved(directory) == names(with_image(gateway)[:3])
     assert len(gateway.requests) == 4
 
 
 def test_several_at_a_time(run: Run, gateway: LocalGateway) -> None:
-    """No more than told."""
+    """No more than --concurrency."""
     under_way: list[int] = []
     gateway.latency = 0.01
-    gateway.rule(lambda _: under_way.append(sum(one.status is None for one in asked(gateway))))
-    run("download", "images", "--at-once", "3", "--max-items", "20")
+    gateway.rule(lambda _: under_way.append(sum(one.status is None for one in image_requests(gateway))))
+    run("download", "images", "--concurrency", "3", "--limit", "20")
     assert max(under_way) == 3
 
 
-def test_one_failure_is_told_and_the_rest_is_saved(run: Run, gateway: LocalGateway, directory: Path) -> None:
+def test_one_failure_is_reported_and_the_rest_is_saved(
+    run: Run, gateway: LocalGateway, directory: Path
+) -> None:
     """A line each, a total, and the code of a failure."""
     lost, large, *rest = with_image(gateway)
     spoil(gateway, lost, Fault.html(404))
@@ -119,24 +121,24 @@ def test_what_may_succeed_later_is_tried_again(run: Run, gateway: LocalGateway, 
     """Up to three times, unless --retry-for does not allow it; what cannot succeed is not."""
     task, *_ = with_image(gateway)
     spoil(gateway, task, Fault.html(503), Fault.truncate(), Fault.html(429, retry_after=0.02))
-    log = run("download", "images", "--max-items", "1", "--verbose")
+    log = run("download", "images", "--limit", "1", "--verbose")
     assert log.exit_code == 0
     assert log.stderr.count("apimall: trying an image again in ") == 3
     (directory / names([task])[0]).unlink()
     spoil(gateway, task, *[Fault.html(503)] * 4)
-    result = run("download", "images", "--max-items", "1")
-    assert (result.exit_code, len(asked(gateway))) == (1, 8)
+    result = run("download", "images", "--limit", "1")
+    assert (result.exit_code, len(image_requests(gateway))) == (1, 8)
     for fault, more in ((Fault.html(429, retry_after=8), ["--retry-for", "7"]), (Fault.html(410), [])):
-        before = len(asked(gateway))
+        before = len(image_requests(gateway))
         spoil(gateway, task, fault)
-        assert run("download", "images", "--max-items", "1", *more).exit_code == 1
-        assert len(asked(gateway)) == before + 1
+        assert run("download", "images", "--limit", "1", *more).exit_code == 1
+        assert len(image_requests(gateway)) == before + 1
 
 
 def test_if_the_history_fails_what_is_under_way_is_finished(
     run: Run, gateway: LocalGateway, directory: Path
 ) -> None:
-    """The code is that of the failure, and the totals are told all the same."""
+    """The code is that of the failure, and the totals are shown all the same."""
     gateway.fault(Fault(), Fault.error(401))
     result = run("download", "images")
     assert result.exit_code == 3
@@ -147,41 +149,41 @@ def test_if_the_history_fails_what_is_under_way_is_finished(
 
 
 def test_a_disk_that_fails_ends_it(run: Run, gateway: LocalGateway, directory: Path) -> None:
-    """It would fail for each image, so no more are asked for."""
+    """It would fail for each image, so no more are requested."""
     directory.mkdir()
     (directory / f"{with_image(gateway)[0].task_id}.part").mkdir()
-    result = run("download", "images", "--at-once", "1")
+    result = run("download", "images", "--concurrency", "1")
     assert result.exit_code == 1
     assert "apimall: Is a directory" in result.stderr
-    assert asked(gateway) == []
+    assert image_requests(gateway) == []
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["images", "--max-items", "0"],
-        ["images", "--at-once", "17"],
+        ["images", "--limit", "0"],
+        ["images", "--concurrency", "17"],
         ["images", "--max-size", "0"],
         ["file"],
         [],
     ],
 )
 def test_wrong_usage(run: Run, gateway: LocalGateway, arguments: list[str]) -> None:
-    """It is told before any request."""
+    """It is reported before any request."""
     Path("file").touch()
     assert run("download", *arguments).exit_code == 2
     assert gateway.requests == []
 
 
 def test_hostile_tasks_stay_in_the_directory(run: Run, gateway: LocalGateway, directory: Path) -> None:
-    """Whatever their ids and URLs are; what is told of them cannot steer the terminal."""
+    """Whatever their ids and URLs are; what is shown of them cannot steer the terminal."""
     url = with_image(gateway)[0].image_url
     model = gateway.tasks[0]
     ids = ["../../x", "CON", "a/b", "x" * 300, ".x", "\x1b[2J"]
     gateway.insert(*[attrs.evolve(model, task_id=one, image_url=url) for one in ids])
     bad = ["javascript:alert(1)", "file:///etc/passwd"]
     gateway.insert(*[attrs.evolve(model, task_id=f"\x1b[2J{one}", image_url=one) for one in bad])
-    result = run("download", "images", "--max-items", "8")
+    result = run("download", "images", "--limit", "8")
     assert result.exit_code == 1
     assert len(saved(directory)) == 6
     assert all(name.endswith(".svg") for name in saved(directory))
@@ -195,9 +197,9 @@ def test_kill_9_in_mid_download_and_completed(
 ) -> None:
     """What has a name is whole; the next run brings the rest, and leaves nothing else behind."""
     done = len(with_image(gateway)) // 2
-    gateway.rule(lambda _: Fault.stall(in_body=True) if len(asked(gateway)) > done else None)
+    gateway.rule(lambda _: Fault.stall(in_body=True) if len(image_requests(gateway)) > done else None)
     process = spawn("download", "images")
-    while len(asked(gateway)) < done + 4:
+    while len(image_requests(gateway)) < done + 4:
         time.sleep(0.001)
     process.kill()
     assert process.wait(timeout=10) == -signal.SIGKILL
@@ -212,9 +214,9 @@ def test_kill_9_in_mid_download_and_completed(
 
 def test_an_interrupt_ends_quietly(spawn: Spawn, gateway: LocalGateway, directory: Path) -> None:
     """With the totals, and the code of Ctrl-C."""
-    gateway.rule(lambda _: Fault.stall() if len(asked(gateway)) > 9 else None)
-    process = spawn("download", "images", "--at-once", "1")
-    while len(asked(gateway)) < 10:
+    gateway.rule(lambda _: Fault.stall() if len(image_requests(gateway)) > 9 else None)
+    process = spawn("download", "images", "--concurrency", "1")
+    while len(image_requests(gateway)) < 10:
         time.sleep(0.001)
     process.send_signal(signal.SIGINT)
     words = process.communicate(timeout=10)[1]
@@ -224,13 +226,13 @@ def test_an_interrupt_ends_quietly(spawn: Spawn, gateway: LocalGateway, director
 
 def test_demo(run: Run, gateway: LocalGateway, directory: Path) -> None:
     """--demo needs nothing else."""
-    result = run("download", "images", "--demo", "--max-items", "2")
+    result = run("download", "images", "--demo", "--limit", "2")
     assert result.stderr == "2 images, 0.0 MB (demo)\n"
     assert len(saved(directory)) == 2
     assert gateway.requests == []
 
 
-def test_progress_is_told_in_bytes(
+def test_progress_is_shown_in_bytes(
     gateway: LocalGateway, terminal: Callable[[], io.StringIO], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a terminal, with what failed above the line, which comes back after it."""
@@ -241,7 +243,7 @@ def test_progress_is_told_in_bytes(
     out, err = terminal(), terminal()
     monkeypatch.setattr(sys, "stdout", out)
     monkeypatch.setattr(sys, "stderr", err)
-    assert apimall.main(["download", "images", "--max-items", "9"], standalone_mode=False) == 1
+    assert apimall.main(["download", "images", "--limit", "9"], standalone_mode=False) == 1
     shown = err.getvalue()
     assert "waiting for the gateway" in shown
     assert " images · 0.0 MB · 1 failed · 0.0 MB/s" in shown

@@ -1,4 +1,4 @@
-"""Whatever the command is told, it ends as it says it does, and the key stays where it is."""
+"""Whatever its arguments are, the command ends as its help says, and the key stays where it is."""
 
 from collections.abc import Iterator
 from contextlib import chdir
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from apimall_async.cli import _app
 from apimall_async.cli._app import apimall
-from apimall_async.cli._failures import Ending
+from apimall_async.cli._errors import ExitCode
 from apimall_async.testing import LocalGateway, sample_history
 
 
@@ -82,7 +82,7 @@ def run(base_url: str, *arguments: str) -> Result:
     )
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
-    assert result.exit_code in set(Ending)
+    assert result.exit_code in set(ExitCode)
     assert KEY not in result.output
     return result
 
@@ -91,7 +91,7 @@ def run(base_url: str, *arguments: str) -> Result:
 @settings(max_examples=30)
 @given(data=st.data())
 def test_any_arguments(base_url: str, name: str, data: st.DataObject) -> None:
-    """One of the exit codes of --help, no traceback, not the key; no file but where it was told to."""
+    """One of the exit codes of --help, no traceback, not the key; no file but where it was named."""
     arguments = data.draw(arguments_of(apimall.commands[name]), "arguments")
     # Ports that are taken end those that serve; nothing is tried again.
     taken = ["--port", base_url.rpartition(":")[2]] if name in {"gateway", "ui"} else ["--retry-for", "0"]
@@ -112,11 +112,11 @@ def test_any_arguments(base_url: str, name: str, data: st.DataObject) -> None:
 )
 def test_numbers_beyond_all_use_are_wrong_usage(arguments: list[str]) -> None:
     """They were tracebacks once."""
-    assert run("http://127.0.0.1:1", "gateway", *arguments).exit_code == Ending.USAGE
+    assert run("http://127.0.0.1:1", "gateway", *arguments).exit_code == ExitCode.USAGE
 
 
 @settings(max_examples=20)
 @given(st.lists(values, max_size=3))
 def test_any_command(arguments: list[str]) -> None:
     """The same of what is no command at all."""
-    assert run("http://127.0.0.1:1", *arguments).exit_code in {Ending.OK, Ending.USAGE}
+    assert run("http://127.0.0.1:1", *arguments).exit_code in {ExitCode.OK, ExitCode.USAGE}

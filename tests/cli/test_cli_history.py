@@ -38,7 +38,7 @@ def test_table_shows_every_task_whole_where_there_is_no_terminal(run: Run, gatew
 
 
 def test_totals_are_words_and_go_to_stderr(run: Run, gateway: LocalGateway) -> None:
-    """The sums of what is shown are told beside the rows, not among them."""
+    """The sums of what is shown are shown beside the rows, not among them."""
     used = sum(task.credits_used for task in gateway.tasks)
     back = sum(task.credits_refunded or 0 for task in gateway.tasks)
     assert run("history").stderr == (f"120 tasks, 3 pages, {used} credits used, {back} refunded\n")
@@ -48,29 +48,29 @@ def test_one_task_is_in_the_singular(run: Run, gateway: LocalGateway) -> None:
     """Counts agree with their nouns; no refund is not mentioned."""
     price = gateway.tasks[0].credits_used
     words = f"1 task, 1 page, {price} credits used\n"
-    assert run("history", "--max-items", "1").stderr == words
+    assert run("history", "--limit", "1").stderr == words
 
 
-def test_max_items_asks_for_no_more_than_it_needs(run: Run, gateway: LocalGateway) -> None:
+def test_limit_requests_no_more_than_it_needs(run: Run, gateway: LocalGateway) -> None:
     """Without a filter, five rows are one request of five."""
-    result = run("history", "--max-items", "5", "--format", "jsonl")
+    result = run("history", "--limit", "5", "--format", "jsonl")
     assert [json.loads(line)["task_id"] for line in result.stdout.splitlines()] == ids(gateway)[:5]
     assert [(request.page, request.limit) for request in gateway.requests] == [(1, 5)]
 
 
-def test_max_items_counts_rows_that_match(run: Run, gateway: LocalGateway) -> None:
+def test_limit_counts_rows_that_match(run: Run, gateway: LocalGateway) -> None:
     """With a filter, pages are read until enough tasks matched, and then no more."""
     failed = [task.task_id for task in gateway.tasks if task.status == "failed"]
-    result = run("history", "--status", "failed", "--max-items", "4", "--limit", "10", "-f", "jsonl")
+    result = run("history", "--status", "failed", "--limit", "4", "--page-size", "10", "-f", "jsonl")
     assert [json.loads(line)["task_id"] for line in result.stdout.splitlines()] == failed[:4]
     read = 10 * len(gateway.requests)
     assert failed[3] in ids(gateway)[read - 10 : read]
     assert result.stderr.startswith(f"4 tasks of {read} read, {len(gateway.requests)} pages")
 
 
-def test_page_and_limit_are_where_the_read_starts(run: Run, gateway: LocalGateway) -> None:
-    """--page counts pages of --limit tasks."""
-    result = run("history", "--page", "3", "--limit", "45", "--format", "jsonl")
+def test_page_and_page_size_are_where_the_read_starts(run: Run, gateway: LocalGateway) -> None:
+    """--page counts pages of --page-size tasks."""
+    result = run("history", "--page", "3", "--page-size", "45", "--format", "jsonl")
     assert [json.loads(line)["task_id"] for line in result.stdout.splitlines()] == ids(gateway)[90:]
 
 
@@ -102,12 +102,12 @@ def test_since_does_not_trust_the_order(run: Run, gateway: LocalGateway) -> None
 def test_since_is_local_time_unless_it_has_an_offset(
     run: Run, gateway: LocalGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The table tells local time, and so does --since."""
+    """The times of the table are local, and so is --since."""
     monkeypatch.setenv("TZ", "UTC-5")  # five hours east
     time.tzset()
     try:
         here = run("history", "--since", "2026-03-12T14:20", "--format", "csv")
-        table = run("history", "--max-items", "1")
+        table = run("history", "--limit", "1")
     finally:
         monkeypatch.setenv("TZ", "UTC")
         time.tzset()
@@ -117,15 +117,15 @@ def test_since_is_local_time_unless_it_has_an_offset(
 
 @pytest.mark.parametrize("when", ["soon", "2026-13-01", "0001-01-01T00:00+14:00"])
 def test_since_must_be_a_time(run: Run, when: str) -> None:
-    """Anything else is wrong usage, told by name."""
+    """Anything else is wrong usage, and named."""
     result = run("history", "--since", when, "--format", "csv")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "no ISO 8601 date or time" in result.stderr
 
 
 @pytest.mark.parametrize("arguments", [["--exact"], ["--read-ahead", "3"]])
-def test_exact_walk_shows_the_same(run: Run, gateway: LocalGateway, arguments: list[str]) -> None:
-    """Both walks show the history; exact takes requests that overlap."""
+def test_exact_iteration_shows_the_same(run: Run, gateway: LocalGateway, arguments: list[str]) -> None:
+    """Plain and exact iteration show the history; exact takes requests that overlap."""
     result = run("history", "--format", "jsonl", *arguments)
     assert [json.loads(line)["task_id"] for line in result.stdout.splitlines()] == ids(gateway)
     assert (gateway.requests[1].page, gateway.requests[1].limit) == (2, 49)
@@ -159,10 +159,10 @@ def test_csv_has_a_header_and_empty_cells(run: Run, gateway: LocalGateway) -> No
 
 
 def test_microseconds_are_not_lost(run: Run, gateway: LocalGateway) -> None:
-    """A time finer than a millisecond is told in full."""
+    """A time finer than a millisecond is written in full."""
     task = attrs.evolve(gateway.tasks[0], created_at=datetime(2026, 3, 12, 9, 30, 0, 1, tzinfo=UTC))
     gateway.update(task)
-    line = run("history", "--max-items", "1", "--format", "jsonl").stdout
+    line = run("history", "--limit", "1", "--format", "jsonl").stdout
     assert json.loads(line)["created_at"] == "2026-03-12T09:30:00.000001Z"
 
 
@@ -179,7 +179,7 @@ def test_microseconds_are_not_lost(run: Run, gateway: LocalGateway) -> None:
 def test_nothing_to_show_is_no_error(
     run: Run, gateway: LocalGateway, form: str, stdout: str, status: list[str]
 ) -> None:
-    """An empty history, or one without a match, is a whole document, and is said so on stderr."""
+    """An empty history, or one without a match, is a whole document, and stderr says so."""
     if not status:
         gateway.delete(*ids(gateway))
     result = run("history", "--format", form, *status)
@@ -198,7 +198,7 @@ def test_partial_json_is_no_whole_document(run: Run, gateway: LocalGateway) -> N
 def test_demo_needs_neither_key_nor_network(
     run: Run, gateway: LocalGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """--demo asks its own gateway, whatever the environment says."""
+    """--demo reads its own gateway, whatever the environment says."""
     monkeypatch.delenv("APIMALL_API_KEY")
     result = run("history", "--demo", "--format", "jsonl")
     tasks = [json.loads(line) for line in result.stdout.splitlines()]
@@ -214,20 +214,20 @@ def test_base_url_goes_before_the_environment(
 ) -> None:
     """The option names the gateway, too."""
     monkeypatch.setenv("APIMALL_BASE_URL", "http://127.0.0.1:1")
-    assert run("history", "--base-url", gateway.url, "--max-items", "1").exit_code == 0
+    assert run("history", "--base-url", gateway.url, "--limit", "1").exit_code == 0
 
 
 def test_verbose_shows_the_library_s_log(run: Run, gateway: LocalGateway) -> None:
-    """Retries and totals are told on stderr, and without -v they are not."""
+    """Retries and totals are logged on stderr, and without -v they are not."""
     gateway.fault(Fault.error(500))
-    log = run("history", "-v", "--max-items", "1").stderr
+    log = run("history", "-v", "--limit", "1").stderr
     assert "apimall: trying again in" in log
-    assert "apimall: walk ended" in log
-    assert len(run("history", "--max-items", "1").stderr.splitlines()) == 1
+    assert "apimall: iteration ended" in log
+    assert len(run("history", "--limit", "1").stderr.splitlines()) == 1
 
 
 def test_help_and_version(run: Run) -> None:
-    """Help tells the exit codes, the key and the examples; a blank line is no part of the version."""
+    """Help shows the exit codes, the key and the examples; a blank line is no part of the version."""
     assert "APIMALL_API_KEY" in run("--help").stdout
     assert "130  Ctrl-C" in run("-h").stdout
     assert "jq -r .image_url" in run("history", "--help").stdout

@@ -78,7 +78,7 @@ def test_on_a_terminal(spawn: Callable[..., Any], columns: int) -> None:
     """Rows fit into the terminal's width, statuses have colors, --demo needs nothing else."""
     main, other = pty.openpty()
     termios.tcsetwinsize(other, (24, columns))
-    process = spawn("history", "--demo", "--max-items", "60", stdout=other, stderr=other, stdin=other)
+    process = spawn("history", "--demo", "--limit", "60", stdout=other, stderr=other, stdin=other)
     os.close(other)
     title, *rows = read_terminal(main).split("\r\n")
     os.close(main)
@@ -136,7 +136,7 @@ def test_output_that_cannot_show_a_character_shows_its_number(
     gateway.update(attrs.evolve(gateway.tasks[0], model="\N{SNOWMAN}"))
     stdout = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", stdout)
-    monkeypatch.setattr(sys, "argv", ["apimall", "history", "--max-items", "1"])
+    monkeypatch.setattr(sys, "argv", ["apimall", "history", "--limit", "1"])
     with pytest.raises(SystemExit) as exit_:
         main()
     assert exit_.value.code == 0

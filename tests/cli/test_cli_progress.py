@@ -40,7 +40,7 @@ def test_waiting_shows_what_was_read_so_far(
 ) -> None:
     """Pages, tasks and rate; the line is gone before the rows of a page come, and at the end."""
     gateway.latency = 0.15
-    out, err = watch("--max-items", "60")
+    out, err = watch("--limit", "60")
     assert "\x1b[?25" not in out  # the cursor is hidden while the line moves
     assert "waiting for the gateway" in err
     assert "1 page · 50 tasks · " in err
@@ -58,15 +58,17 @@ def test_rows_that_go_elsewhere_do_not_hide_the_line(
     assert "2 pages · 100 tasks" in err
 
 
-def test_a_retry_is_told_while_it_waits(watch: Callable[..., tuple[str, str]], gateway: LocalGateway) -> None:
-    """The library's words are shown, on one clean line."""
+def test_a_retry_is_shown_while_it_waits(
+    watch: Callable[..., tuple[str, str]], gateway: LocalGateway
+) -> None:
+    """What the library logs is shown, on one printable line."""
     message = "\x1b[2J" + "long " * 90
     body = json.dumps({"success": False, "error": {"code": "x", "message": message}})
     gateway.fault(Fault(status=500, body=body.encode()))
-    _, err = watch("--max-items", "1", "--verbose")
+    _, err = watch("--limit", "1", "--verbose")
     assert "⠋" not in err  # the log has the terminal
     gateway.fault(Fault(status=500, body=body.encode()))
-    _, err = watch("--max-items", "1")
+    _, err = watch("--limit", "1")
     line = err[err.index("trying again in ") : err.index("…")]
     assert "long long" in line
     assert len(line) <= 118
@@ -76,4 +78,4 @@ def test_a_retry_is_told_while_it_waits(watch: Callable[..., tuple[str, str]], g
 def test_no_line_where_no_terminal_is(run: Run, gateway: LocalGateway) -> None:
     """In a pipe or a file, stderr has the totals and nothing else."""
     gateway.latency = 0.02
-    assert len(run("history", "--max-items", "60").stderr.splitlines()) == 1
+    assert len(run("history", "--limit", "60").stderr.splitlines()) == 1

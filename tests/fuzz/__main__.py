@@ -1,4 +1,4 @@
-"""Fuzz what reads and shows the gateway's answers: ``python tests/fuzz [--target NAME] [--seconds N]``."""
+"""Fuzz what reads and shows the gateway's responses: ``python tests/fuzz [--target NAME] [--seconds N]``."""
 
 import argparse
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 HERE = Path(__file__).parent
-TARGETS = ["answer", "retry_after", "html", "terminal"]
+TARGETS = ["response", "retry_after", "notebook", "terminal"]
 BOUNDS = ["-timeout=10", "-rss_limit_mb=1024", "-max_len=65536"]  # seconds and MiB for one input
 
 
@@ -24,7 +24,7 @@ def main() -> int:
     corpus = options.corpus or Path(tempfile.mkdtemp(prefix="apimall-fuzz-"))
     found = [name for name in options.target or TARGETS if not _fuzz(name, options.seconds, corpus / name)]
     if found:
-        sys.stdout.write(f"Keep a finding as a file in {HERE / 'cases'}, and mend what it shows.\n")
+        sys.stdout.write(f"Keep a finding as a file in {HERE / 'cases'}, and fix what it shows.\n")
     return bool(found)
 
 
@@ -41,14 +41,14 @@ def _fuzz(name: str, seconds: float, corpus: Path) -> bool:
             check=False,
         )
         log.seek(0)
-        said = log.read()
-    executions = re.search(r"number_of_executed_units: (\d+)", said)
-    reached = re.findall(r"cov: (\d+) ft: (\d+) corp: (\d+)", said)
+        output = log.read()
+    executions = re.search(r"number_of_executed_units: (\d+)", output)
+    reached = re.findall(r"cov: (\d+) ft: (\d+) corp: (\d+)", output)
     edges, features, kept = reached[-1] if reached else ("no", "no", "no")
     sys.stdout.write(
         f"{name}: {executions[1] if executions else 'no'} executions in {seconds:g} s of CPU time, "
         f"{edges} edges, {features} features, {kept} inputs kept: "
-        + (f"FOUND\n{said[-5_000:]}" if ended.returncode else "nothing found\n")
+        + (f"FOUND\n{output[-5_000:]}" if ended.returncode else "nothing found\n")
     )
     sys.stdout.flush()
     return not ended.returncode

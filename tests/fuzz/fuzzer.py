@@ -24,13 +24,13 @@ def main() -> None:
         if time.process_time() > end:
             os.kill(os.getpid(), signal.SIGUSR1)  # libFuzzer finishes what it does, and sums up
 
-    def spoil(data: bytes, max_size: int, seed: int) -> bytes:
+    def damage(data: bytes, max_size: int, seed: int) -> bytes:
         random = Random(seed)
         if random.randrange(3):
             return mutate(data, random)[:max_size]
         return bytes(atheris.Mutate(data, max_size))
 
-    atheris.Setup([sys.argv[0], *options], look, custom_mutator=spoil)
+    atheris.Setup([sys.argv[0], *options], look, custom_mutator=damage)
     atheris.Fuzz()
 
 

@@ -1,4 +1,4 @@
-"""Spoils a good answer a little. Bytes at random are hardly ever JSON, and never a page."""
+"""Damages a good response a little. Bytes at random are hardly ever JSON, and never a page."""
 
 import copy
 import json
@@ -25,6 +25,19 @@ _TIMES = [
 ]  # fmt: skip
 _NUMBERS = [0, -1, 1, 20, 51, 2**31, 2**53 + 1, 2**63 - 1, 2**63, 2**64 - 1, -(2**63), 0.0, 7.9, 1e308]
 _VALUES: list[Any] = [None, True, False, [], {}, [[]], [None], *_TEXTS, *_TIMES, *_NUMBERS]
+_UNKNOWN = [
+    "extra",
+    "prompt",
+    "a,b",
+    "",
+    "task_id ",
+    "items",
+    "\x1b[2J\n",
+    "<b>",
+    "=1+1",
+    "\u2028",
+    "x" * 900,
+]
 _TOKENS = [
     b"", b"1e999", b"-1e999", b"1e-999", b"-0", b"NaN", b"Infinity", b"00", b"9" * 400, b"0." + b"9" * 400,
     b"\xff",
@@ -43,11 +56,11 @@ _WAITS = [
 
 
 def mutate(data: bytes, random: Random) -> bytes:
-    """Spoil one place."""
+    """Damage it in one position."""
     head, _, body = data.partition(b"\n\n")
     match random.randrange(10):
         case 0 | 1:
-            head = _spoil_head(head, random)
+            head = _damage_head(head, random)
         case 2 | 3:
             body = _swap_token(body, random)
         case _:
@@ -55,7 +68,7 @@ def mutate(data: bytes, random: Random) -> bytes:
     return head + b"\n\n" + body
 
 
-def _spoil_head(head: bytes, random: Random) -> bytes:
+def _damage_head(head: bytes, random: Random) -> bytes:
     status, *lines = head.split(b"\n")
     match random.randrange(3):
         case 0:
@@ -68,10 +81,10 @@ def _spoil_head(head: bytes, random: Random) -> bytes:
 
 
 def _swap_token(body: bytes, random: Random) -> bytes:
-    """Put in the place of a token another, also such as is no JSON."""
+    """Replace one token by another, also by one that is no JSON."""
     tokens = _TOKEN.findall(body) or [b""]
-    place = random.randrange(len(tokens))
-    tokens[place] = random.choice([random.choice(_TOKENS), tokens[place] * 2, random.choice(tokens)])
+    position = random.randrange(len(tokens))
+    tokens[position] = random.choice([random.choice(_TOKENS), tokens[position] * 2, random.choice(tokens)])
     return b"".join(tokens)
 
 
@@ -81,16 +94,16 @@ def _graft(body: bytes, random: Random) -> bytes:
         root = [json.loads(body)]
     except (ValueError, RecursionError):
         return _swap_token(body, random)
-    places = list(_places(root))
-    texts = [(container, key) for container, key in places if isinstance(container[key], str)]
+    positions = list(_positions(root))
+    texts = [(container, key) for container, key in positions if isinstance(container[key], str)]
     if texts and random.randrange(2):  # the likeliest to leave a page one
         container, key = random.choice(texts)
         text, kept = random.choice([*_TEXTS, *_TIMES]), random.choice(["", "", container[key]])
         container[key] = random.choice([text + kept, kept + text])
         return _dumped(root, body)
-    container, key = random.choice(places)
+    container, key = random.choice(positions)
     value = container[key]
-    match random.randrange(6):
+    match random.randrange(7):
         case 0:
             container[key] = copy.deepcopy(random.choice(_VALUES))
         case 1:
@@ -102,8 +115,10 @@ def _graft(body: bytes, random: Random) -> bytes:
             times = random.choice([2, 3, 51, 1_001] if len(body) < 1_000 else [2])
             container[key] = value * times if isinstance(value, list) else [value] * times
         case 4:
-            other, name = random.choice(places)
+            other, name = random.choice(positions)
             container[key] = copy.deepcopy(other[name])
+        case 5 if isinstance(container, dict):
+            container[random.choice(_UNKNOWN)] = copy.deepcopy(random.choice(_VALUES))
         case _:
             container[key] = {"x": value}
     return _dumped(root, body)
@@ -116,8 +131,8 @@ def _dumped(root: list[Any], before: bytes) -> bytes:
         return before
 
 
-def _places(container: Any) -> Iterator[tuple[Any, Any]]:
+def _positions(container: Any) -> Iterator[tuple[Any, Any]]:
     for key in list(container if isinstance(container, dict) else range(len(container))):
         yield container, key
         if isinstance(container[key], dict | list):
-            yield from _places(container[key])
+            yield from _positions(container[key])

@@ -1,6 +1,6 @@
-"""What is true of whatever a gateway answers.
+"""What is true of whatever a gateway responds.
 
-An input is an answer much as it is on the wire: the status, lines of headers, an empty line, the body.
+An input is a response much as it is on the wire: the status, lines of headers, an empty line, the body.
 A target returns, or its assertion fails; whatever else it raises is a finding, too.
 """
 
@@ -20,24 +20,25 @@ import markup
 from multidict import CIMultiDict
 
 from apimall_async import APIError, HistoryPage, ImageTask
+from apimall_async._conversion import structure
 from apimall_async._images._names import file_stem
-from apimall_async._protocol import _careful, _Envelope, parse_retry_after, read_page
-from apimall_async.cli._failures import describe
+from apimall_async._json import load_json
+from apimall_async._protocol import parse_retry_after, read_page
 from apimall_async.cli._formats import FORMATS
 from apimall_async.cli._table import Table
-from apimall_async.cli._text import clean_line
-from apimall_async.ui._answers import describe_failure, describe_window
+from apimall_async.ui._responses import describe_error, describe_page
 
 
 Headers = CIMultiDict[str]
 
 NOW = datetime(2026, 3, 12, 9, 30, tzinfo=UTC)
 A_YEAR = 366 * 86_400
+KNOWN = {field.name for field in attrs.fields(ImageTask)} - {"extra"}
 _OF_RICH = re.compile(r"\x1b\[[0-9;]*m|\x1b\]8;(?:id=[0-9-]+)?;[ -~\xa0-\U0010ffff]*\x1b\\")  # colours, links
 
 
 def split(data: bytes) -> tuple[int, Headers, bytes]:
-    """Take an input apart; whatever the bytes are, they are one. Texts come as aiohttp makes them."""
+    """Take an input apart; whatever the bytes are, they are one. Texts are as aiohttp makes them."""
     head, _, body = data.partition(b"\n\n")
     status, *lines = head.decode("utf-8", "surrogateescape").split("\n")
     headers: Headers = CIMultiDict()
@@ -47,21 +48,25 @@ def split(data: bytes) -> tuple[int, Headers, bytes]:
     return int(status) if re.fullmatch("[1-9][0-9]{2}", status, re.ASCII) else 200, headers, body
 
 
-def answer(data: bytes) -> None:
+def response(data: bytes) -> None:
     """A page as it was sent, that can be hashed, compared, pickled, copied; or an APIError that can, too."""
     status, headers, body = split(data)
     page = _read(status, headers, body)
     if isinstance(page, APIError):
         _check_error(page)
+        assert status != 200 or not _makes_a_page(body)
         return
     assert status == 200
-    sent = json.loads(body.decode(errors="replace"))  # a field that nobody reads may hold any bytes
+    sent = load_json(body.decode("utf-8", "replace").encode())  # bytes beside the data may be no text
     assert sent["success"] is True
-    assert page == HistoryPage(**_same(_careful.structure(sent, _Envelope)))
+    assert page == structure(sent, HistoryPage)
     assert len(page.items) == len(sent["data"]["items"])
     for task, row in zip(page.items, sent["data"]["items"], strict=True):
-        for field in attrs.fields(ImageTask):
-            _check_value(getattr(task, field.name), row.get(field.name))
+        for name in KNOWN:
+            _check_value(getattr(task, name), row.get(name))
+        assert task.extra == {name: value for name, value in row.items() if name not in KNOWN}
+        assert ImageTask.from_dict(task.to_dict()) == task
+        assert task.to_json().isascii()
     for twin in (copy.deepcopy(page), pickle.loads(pickle.dumps(page))):
         assert twin == page
         assert hash(twin) == hash(page)
@@ -77,8 +82,8 @@ def retry_after(data: bytes) -> None:
             assert wait is None or (type(wait) is float and 0 <= wait <= A_YEAR)
 
 
-def html(data: bytes) -> None:
-    """In a notebook: text and images; nothing that was sent is markup."""
+def notebook(data: bytes) -> None:
+    """Text and images; nothing that was sent is markup."""
     page = _read(*split(data))
     if isinstance(page, APIError):
         return
@@ -88,20 +93,19 @@ def html(data: bytes) -> None:
 
 
 def terminal(data: bytes) -> None:
-    """Nothing that was sent steers a terminal or names a path; JSON and CSV can be read back."""
+    """Nothing that was sent controls a terminal or names a path; JSON and CSV can be read back."""
     page = _read(*split(data))
     if isinstance(page, APIError):
-        assert clean_line(describe(page)).isprintable()
-        assert describe_failure(page).status >= 400
+        assert describe_error(page).status >= 400
         return
-    describe_window(page, 1.0)
+    describe_page(page, 1.0)
     shown = {name: _show(form(io.StringIO()), page) for name, form in FORMATS.items()}
     for text in (*shown.values(), _OF_RICH.sub("", _show(Table(_Terminal()), page))):
         assert text.replace("\n", "").isprintable()
     lines = shown["jsonl"].splitlines()
     assert json.loads(shown["json"]) == [json.loads(line) for line in lines]
     assert len(lines) == len(page.items)
-    assert {len(row) for row in csv.reader(io.StringIO(shown["csv"]))} == {len(attrs.fields(ImageTask))}
+    assert len({len(row) for row in csv.reader(io.StringIO(shown["csv"]))}) == 1
     for task in page.items:
         stem = file_stem(task.task_id)
         assert os.path.basename(stem) == stem  # noqa: PTH119 - as the system sees it
@@ -109,7 +113,7 @@ def terminal(data: bytes) -> None:
     assert all(one == other or a != b for (a, one), (b, other) in pairwise(_stems(page)))
 
 
-TARGETS = {target.__name__: target for target in (answer, retry_after, html, terminal)}
+TARGETS = {target.__name__: target for target in (response, retry_after, notebook, terminal)}
 
 
 class _Terminal(io.StringIO):
@@ -119,9 +123,18 @@ class _Terminal(io.StringIO):
 
 def _read(status: int, headers: Headers, body: bytes) -> HistoryPage | APIError:
     try:
-        return read_page(status, headers, body)
+        return read_page(HistoryPage, status, headers, body)
     except APIError as error:
         return error
+
+
+def _makes_a_page(body: bytes) -> bool:
+    """Structure the objects in a body."""
+    try:
+        structure(load_json(body), HistoryPage)
+    except Exception:  # noqa: BLE001 - NotJSONError, or whatever cattrs raises
+        return False
+    return True
 
 
 def _check_error(error: APIError) -> None:
@@ -136,25 +149,14 @@ def _check_error(error: APIError) -> None:
     assert wait is None or 0 <= wait <= A_YEAR
 
 
-def _same(envelope: Any) -> dict[str, Any]:
-    """Make of the careful converter's envelope what read_page makes of the fast one's."""
-    data = envelope.data
-    return {
-        "items": data.items,
-        "page": data.page,
-        "limit": data.limit,
-        "request_id": envelope.request_id,
-    }
-
-
 def _check_value(read: object, sent: object) -> None:
     """Check that nothing was converted but times."""
     if isinstance(read, datetime):
         assert isinstance(sent, str)
-        told = datetime.fromisoformat(sent)
+        moment = datetime.fromisoformat(sent)
         assert read.tzinfo
-        told = told if told.tzinfo else told.replace(tzinfo=UTC)
-        assert abs(read - told) <= datetime.resolution  # finer times are rounded
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        assert abs(read - moment) <= datetime.resolution  # finer times are rounded
     else:
         assert type(read) is type(sent)
         assert read == sent

@@ -1,4 +1,4 @@
-"""Real proxies for the tests that ask for them, each gone when its test ends."""
+"""Real proxies for the tests that use them, each gone when its test ends."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack

@@ -19,37 +19,39 @@ from apimall_async import AsyncClient, RetryPolicy
 from apimall_async.testing import Fault, LocalGateway
 
 
-_PATIENCE = 10.0  # seconds that a program may take to listen, or to end
+_LIMIT = 10.0  # seconds that a program may take to listen, or to end
 
 KEY = LocalGateway(0).api_key
 QUICK = RetryPolicy(max_tries=3, wait_initial=0.01, wait_max=0.02)
-PATIENT = RetryPolicy(max_tries=500, max_time=30.0, wait_initial=0.02, wait_max=0.1)
+PERSISTENT = RetryPolicy(max_tries=500, max_time=30.0, wait_initial=0.02, wait_max=0.1)
 
-every_walk = pytest.mark.parametrize(
-    "walk", [{}, {"exact": True}, {"read_ahead": 8}], ids=["plain", "exact", "read ahead"]
+each_kind = pytest.mark.parametrize(
+    "options", [{}, {"exact": True}, {"read_ahead": 8}], ids=["plain", "exact", "prefetching"]
 )
 
 
 def ids(gateway: LocalGateway) -> list[str]:
-    """Tell the ids that there are."""
+    """Return the ids that there are."""
     return [task.task_id for task in gateway.tasks]
 
 
 def port_of(gateway: LocalGateway) -> int:
-    """Tell where it listens."""
+    """Return the port at which it listens."""
     return int(gateway.url.rpartition(":")[2])
 
 
-async def read(client: AsyncClient, walk: dict[str, Any]) -> list[str]:
+async def read(client: AsyncClient, options: dict[str, Any]) -> list[str]:
     """Read the ids of the whole history."""
-    return [task.task_id async for task in client.iter_history(**walk)]
+    return [task.task_id async for task in client.iter_history(**options)]
 
 
-async def read_while(disturb: Callable[[], object], client: AsyncClient, walk: dict[str, Any]) -> list[str]:
+async def read_while(
+    disturb: Callable[[], object], client: AsyncClient, options: dict[str, Any]
+) -> list[str]:
     """Read the ids, and meanwhile ``disturb()``, three times and one at a time."""
     seen: list[str] = []
     disturbance: Awaitable[object] = asyncio.sleep(0)
-    async for task in client.iter_history(**walk):
+    async for task in client.iter_history(**options):
         seen.append(task.task_id)
         if len(seen) in {200, 600, 1_000}:
             await disturbance
@@ -122,13 +124,13 @@ class Program:
         self.wait(self._listens)
 
     def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
-        """End it, not by its own will, and return once it has ended. Does nothing if it has."""
+        """End it by a signal, and return once it has ended. Does nothing if it has."""
         process, self._process = self._process, None
         if process is None:
             return
         os.killpg(process.pid, how)
         try:
-            process.wait(_PATIENCE)
+            process.wait(_LIMIT)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -139,7 +141,7 @@ class Program:
         self.start()
 
     def signal(self, what: signal.Signals) -> None:
-        """Tell the program itself."""
+        """Send a signal to the program itself."""
         assert self._process
         self._process.send_signal(what)
 
@@ -153,7 +155,7 @@ class Program:
     def wait(self, ready: Callable[[], bool]) -> None:
         """Wait until something is so, which it will only be if the program runs."""
         assert self._process
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _LIMIT
         while not ready():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"{self.command[0]} does not get ready: {self.output}")
@@ -171,16 +173,16 @@ class Gateway(Program):
     """A LocalGateway in a process of its own; the same history after every start."""
 
     def __init__(self, home: Path, tasks: int, latency: float) -> None:
-        """Say how many tasks it has, and how long an answer takes, in seconds."""
+        """Take how many tasks it has, and how long a response takes, in seconds."""
         home.mkdir()
         super().__init__(home)
         options = {"port": self.port, "items": tasks, "latency-ms": latency * 1000}
-        told = [f"--{name}={value}" for name, value in options.items()]
-        self.command = [sys.executable, "-m", "apimall_async.testing", *told]
+        given = [f"--{name}={value}" for name, value in options.items()]
+        self.command = [sys.executable, "-m", "apimall_async.testing", *given]
 
 
 class Proxy(Program):
-    """A program with a configuration, and a line in its log for each answer."""
+    """A program with a configuration, and a line in its log for each response."""
 
     log: Path
     gently: signal.Signals
@@ -188,16 +190,16 @@ class Proxy(Program):
 
     def client(self, **options: Any) -> AsyncClient:
         """Make a client for the gateway behind, one that does not give up soon."""
-        return AsyncClient(KEY, base_url=self.url, **{"retry": PATIENT, **options})
+        return AsyncClient(KEY, base_url=self.url, **{"retry": PERSISTENT, **options})
 
-    def answers(self) -> list[str]:
-        """End it, so that nothing is missing, and tell what it answered, a line each."""
+    def responses(self) -> list[str]:
+        """End it, so that nothing is missing, and return its responses, a line each."""
         self.kill(self.gently)
         return self.log.read_text().splitlines()
 
     def statuses(self) -> list[int]:
-        """End it, and tell the status of each answer; 0 or less if there was none."""
-        return [int(answer.split()[0]) for answer in self.answers()]
+        """End it, and return the status of each response; 0 or less if there was none."""
+        return [int(response.split()[0]) for response in self.responses()]
 
 
 _NGINX = """
@@ -208,8 +210,8 @@ pid {home}/pid;
 error_log {home}/error.log notice;
 events {{ worker_connections 512; }}
 http {{
-  log_format answers "$status $upstream_status $connection $gzip_ratio";
-  access_log {home}/answers answers;
+  log_format responses "$status $upstream_status $connection $gzip_ratio";
+  access_log {home}/responses responses;
   client_body_temp_path {home}/b; proxy_temp_path {home}/p; fastcgi_temp_path {home}/f;
   uwsgi_temp_path {home}/u; scgi_temp_path {home}/s;
   default_type application/json;
@@ -246,7 +248,7 @@ class Nginx(Proxy):
         location: str = "",
     ) -> None:
         super().__init__(home)
-        self.log = home / "answers"
+        self.log = home / "responses"
         config = _NGINX.format(
             user="user root;" if os.geteuid() == 0 else "",  # its workers write into home
             home=home,
@@ -324,14 +326,14 @@ class Haproxy(Proxy):
         (home / "config").write_text(config)
         self.command = [find("haproxy") or "haproxy", "-db", "-f", home / "config"]
 
-    def answers(self) -> list[str]:
+    def responses(self) -> list[str]:
         """Leave out what it says of itself."""
-        return [line for line in super().answers() if line[:1] in "-0123456789" and line]
+        return [line for line in super().responses() if line[:1] in "-0123456789" and line]
 
-    def tell(self, *commands: str) -> str:
-        """Tell it something through its admin socket."""
+    def send(self, *commands: str) -> str:
+        """Send commands through its admin socket."""
         with socket.socket(socket.AF_UNIX) as admin:
-            admin.settimeout(_PATIENCE)
+            admin.settimeout(_LIMIT)
             admin.connect(str(self.home / "admin"))
             admin.sendall(f"{';'.join(commands)}\n".encode())
             return b"".join(iter(lambda: admin.recv(65_536), b"")).decode()

@@ -1,4 +1,4 @@
-"""Behind haproxy: every fault of its is tried again or a typed error, and no walk loses a task."""
+"""Behind haproxy: every fault of its is tried again or a typed error, and no iteration loses a task."""
 
 import asyncio
 import time
@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from proxies import QUICK, Gateway, Haproxy, every_walk, free_port, ids, outlast, port_of, read, read_while
+from proxies import QUICK, Gateway, Haproxy, each_kind, free_port, ids, outlast, port_of, read, read_while
 
 from apimall_async import APIConnectionError, InternalServerError, RateLimitError
 from apimall_async.testing import Fault, LocalGateway
@@ -31,25 +31,25 @@ CUTS = """
 """
 
 
-# --- limits -------------------------------------------------------------------------------------
+# Limits.
 
 
 async def test_a_queue_that_is_too_long(haproxy: StartHaproxy, behind: LocalGateway) -> None:
-    """One connection to the gateway and six walks: who waits too long gets 503, and all come through."""
+    """One connection to the gateway and six iterations: who waits too long gets 503, and all come through."""
     behind.latency = 0.005
     proxy = haproxy(port_of(behind), backend="timeout queue 20ms", server="maxconn 1")
-    walks = [{}, {"exact": True}, {"read_ahead": 4}] * 2
+    kinds = [{}, {"exact": True}, {"read_ahead": 4}] * 2
     async with proxy.client() as client, proxy.client() as other:
-        asked = [read(client if number % 2 else other, walk) for number, walk in enumerate(walks)]
-        for seen in await asyncio.gather(*asked):
+        readers = [read(client if number % 2 else other, kind) for number, kind in enumerate(kinds)]
+        for seen in await asyncio.gather(*readers):
             assert seen == ids(behind)
-    answers = Counter(answer.rpartition(" ")[0] for answer in proxy.answers())
-    assert answers["503 sQ"] > 10
+    responses = Counter(response.rpartition(" ")[0] for response in proxy.responses())
+    assert responses["503 sQ"] > 10
 
 
-@every_walk
-async def test_a_rate_limit(haproxy: StartHaproxy, behind: LocalGateway, walk: dict[str, Any]) -> None:
-    """A stick table counts what it refuses, too; a walk finds a pace and loses nothing."""
+@each_kind
+async def test_a_rate_limit(haproxy: StartHaproxy, behind: LocalGateway, options: dict[str, Any]) -> None:
+    """A stick table counts what it refuses, too; an iteration finds a pace and loses nothing."""
     proxy = haproxy(
         port_of(behind),
         frontend="""
@@ -59,14 +59,14 @@ async def test_a_rate_limit(haproxy: StartHaproxy, behind: LocalGateway, walk: d
         """,
     )
     async with proxy.client() as client:
-        assert await read(client, walk) == ids(behind)
+        assert await read(client, options) == ids(behind)
     statuses = proxy.statuses()
     assert 429 in statuses
     assert statuses.count(429) < statuses.count(200)
 
 
 async def test_a_rate_limit_and_one_try(haproxy: StartHaproxy, behind: LocalGateway) -> None:
-    """RateLimitError with what haproxy was told to say of the wait, and none of its HTML."""
+    """RateLimitError with what haproxy was configured to say of the wait, and none of its HTML."""
     proxy = haproxy(
         port_of(behind),
         frontend="http-request deny deny_status 429 hdr Retry-After 7",
@@ -76,13 +76,13 @@ async def test_a_rate_limit_and_one_try(haproxy: StartHaproxy, behind: LocalGate
             await client.list_history()
     assert caught.value.retry_after == 7
     assert str(caught.value) == (
-        "the gateway answered 429 Too Many Requests (status=429, retry_after=7.0)"
-        "; send fewer requests, or allow more time in RetryPolicy"
+        "the gateway responded 429 Too Many Requests (status=429, retry_after=7.0)"
+        "; try again later, or allow more time for retries: RetryPolicy"
     )
     assert not behind.requests
 
 
-# --- an upstream that fails ---------------------------------------------------------------------
+# An upstream that fails.
 
 
 async def test_no_upstream(haproxy: StartHaproxy, tmp_path: Path) -> None:
@@ -96,14 +96,14 @@ async def test_no_upstream(haproxy: StartHaproxy, tmp_path: Path) -> None:
         with pytest.raises(InternalServerError) as caught:
             await client.list_history()
     assert str(caught.value).startswith(
-        "the gateway answered 503 Service Unavailable (status=503); try again"
+        "the gateway responded 503 Service Unavailable (status=503); try again"
     )
     assert "noon" not in repr(vars(caught.value))
     assert proxy.statuses() == [503, 503, 503]
 
 
 async def test_an_upstream_that_is_killed(haproxy: StartHaproxy, tmp_path: Path) -> None:
-    """And started again, several times during a walk: nothing is lost, nothing comes twice."""
+    """And started again, several times during an iteration: nothing is lost, nothing comes twice."""
     with Gateway(tmp_path / "gateway", tasks=1_500, latency=0.02) as gateway:
         proxy = haproxy(gateway.port)
         async with proxy.client() as client:
@@ -127,10 +127,10 @@ async def test_a_slow_upstream(haproxy: StartHaproxy, behind: LocalGateway) -> N
 @pytest.mark.parametrize(
     "fault", [Fault.stall(in_body=True), Fault.truncate(), Fault.reset()], ids=["stalls", "ends", "resets"]
 )
-async def test_an_upstream_that_fails_in_an_answer(
+async def test_an_upstream_that_fails_in_a_response(
     haproxy: StartHaproxy, behind: LocalGateway, fault: Fault, zipped: bool
 ) -> None:
-    """A cut answer is no shorter page: it is tried again, and an error in the end."""
+    """A cut response is no shorter page: it is tried again, and an error in the end."""
     gzipping = "compression algo gzip\ncompression type application/json\n" if zipped else ""
     proxy = haproxy(port_of(behind), backend=f"{gzipping} timeout server 100ms")
     await outlast(proxy, behind, fault, (APIConnectionError, InternalServerError))
@@ -149,18 +149,18 @@ async def test_an_upstream_that_dies_in_a_body(haproxy: StartHaproxy, behind: Lo
         assert (await reading).items == tuple(behind.tasks[:50])
 
 
-# --- haproxy itself -----------------------------------------------------------------------------
+# Haproxy itself.
 
 
-@every_walk
-async def test_requests_are_cut(haproxy: StartHaproxy, behind: LocalGateway, walk: dict[str, Any]) -> None:
-    """Every other, silently or not, before or after the gateway answered: nothing is lost."""
+@each_kind
+async def test_requests_are_cut(haproxy: StartHaproxy, behind: LocalGateway, options: dict[str, Any]) -> None:
+    """Every other, silently or not, before or after the gateway responded: nothing is lost."""
     proxy = haproxy(port_of(behind), frontend=CUTS)
     async with proxy.client(timeout=0.1) as client:
-        assert await read(client, walk) == ids(behind)
-    answers = Counter(answer.split()[0] for answer in proxy.answers())
-    assert answers.keys() >= {"200", "408", "500"}
-    assert sum(answers.values()) > 1.6 * answers["200"]
+        assert await read(client, options) == ids(behind)
+    responses = Counter(response.split()[0] for response in proxy.responses())
+    assert responses.keys() >= {"200", "408", "500"}
+    assert sum(responses.values()) > 1.6 * responses["200"]
 
 
 async def test_connections_are_cut(haproxy: StartHaproxy, behind: LocalGateway) -> None:
@@ -177,27 +177,27 @@ async def test_connections_are_cut(haproxy: StartHaproxy, behind: LocalGateway) 
         assert await read(client, {"read_ahead": 4}) == ids(behind)
 
 
-@every_walk
+@each_kind
 async def test_the_upstream_is_taken_out(
-    haproxy: StartHaproxy, behind: LocalGateway, walk: dict[str, Any]
+    haproxy: StartHaproxy, behind: LocalGateway, options: dict[str, Any]
 ) -> None:
-    """And its sessions are shut, several times during a walk, as an operator would: nothing is lost."""
+    """And its sessions are shut, several times during an iteration, as an operator would: nothing is lost."""
     behind.latency = 0.01
     proxy = haproxy(port_of(behind))
 
     def take_out() -> None:
         refusals = proxy.output.count("\n503 ")
-        proxy.tell("disable server inside/gateway", "shutdown sessions server inside/gateway")
+        proxy.send("disable server inside/gateway", "shutdown sessions server inside/gateway")
         proxy.wait(lambda: proxy.output.count("\n503 ") > refusals)
-        proxy.tell("enable server inside/gateway")
+        proxy.send("enable server inside/gateway")
 
     async with proxy.client() as client:
-        assert await read_while(take_out, client, walk) == ids(behind)
+        assert await read_while(take_out, client, options) == ids(behind)
     assert proxy.statuses().count(503) >= 3
 
 
 async def test_haproxy_is_killed(haproxy: StartHaproxy, behind: LocalGateway) -> None:
-    """And started again, several times during a walk: refused and cut connections lose nothing."""
+    """And started again, several times during an iteration: refused and cut connections lose nothing."""
     behind.latency = 0.01
     proxy = haproxy(port_of(behind))
     async with proxy.client() as client:
@@ -213,11 +213,11 @@ async def test_connections_that_are_not_kept_for_long(haproxy: StartHaproxy, beh
             seen += [task.task_id for task in page.items]
             await asyncio.sleep(0.039 + len(seen) % 500 / 250_000)  # about as long as they are kept
     assert seen == ids(behind)[:750]
-    assert len({answer.split()[2] for answer in proxy.answers()}) > 5
+    assert len({response.split()[2] for response in proxy.responses()}) > 5
 
 
-async def test_a_program_that_is_too_busy_to_ask(haproxy: StartHaproxy, behind: LocalGateway) -> None:
-    """Its loop stands still between connecting and asking. 408 is the connection's end, not the walk's."""
+async def test_a_program_that_is_too_busy_to_send(haproxy: StartHaproxy, behind: LocalGateway) -> None:
+    """Its loop is busy between connecting and sending. 408 is the connection's end, not the iteration's."""
     busy = [0.2]
     statuses = []
 

@@ -1,4 +1,4 @@
-"""Behind nginx: every fault of its is tried again or a typed error, and no walk loses a task."""
+"""Behind nginx: every fault of its is tried again or a typed error, and no iteration loses a task."""
 
 import asyncio
 import gzip
@@ -13,11 +13,11 @@ import pytest
 import trustme
 from proxies import (
     KEY,
-    PATIENT,
+    PERSISTENT,
     QUICK,
     Gateway,
     Nginx,
-    every_walk,
+    each_kind,
     free_port,
     ids,
     outlast,
@@ -42,26 +42,26 @@ pytestmark = pytest.mark.outside
 StartNginx = Callable[..., Nginx]
 
 
-# --- limits -------------------------------------------------------------------------------------
+# Limits.
 
 
-@every_walk
-async def test_a_rate_limit(nginx: StartNginx, behind: LocalGateway, walk: dict[str, Any]) -> None:
-    """Its 429s are HTML without Retry-After; a walk finds the pace and loses nothing."""
+@each_kind
+async def test_a_rate_limit(nginx: StartNginx, behind: LocalGateway, options: dict[str, Any]) -> None:
+    """Its 429s are HTML without Retry-After; an iteration finds the pace and loses nothing."""
     proxy = nginx(
         port_of(behind),
         http="limit_req_zone $binary_remote_addr zone=account:1m rate=40r/s; limit_req_status 429;",
         location="limit_req zone=account burst=2 nodelay;",
     )
     async with proxy.client() as client:
-        assert await read(client, walk) == ids(behind)
+        assert await read(client, options) == ids(behind)
     statuses = proxy.statuses()
     assert 429 in statuses
     assert statuses.count(429) < statuses.count(200)
 
 
 async def test_a_rate_limit_and_one_try(nginx: StartNginx, behind: LocalGateway) -> None:
-    """RateLimitError, in words of ours: none of nginx's HTML."""
+    """RateLimitError, in the client's own words: none of nginx's HTML."""
     proxy = nginx(
         port_of(behind),
         http="limit_req_zone $binary_remote_addr zone=account:1m rate=1r/m; limit_req_status 429;",
@@ -72,8 +72,8 @@ async def test_a_rate_limit_and_one_try(nginx: StartNginx, behind: LocalGateway)
         with pytest.raises(RateLimitError) as caught:
             await client.list_history()
     assert str(caught.value) == (
-        "the gateway answered 429 Too Many Requests (status=429)"
-        "; send fewer requests, or allow more time in RetryPolicy"
+        "the gateway responded 429 Too Many Requests (status=429)"
+        "; try again later, or allow more time for retries: RetryPolicy"
     )
     assert caught.value.retry_after is None
     assert proxy.statuses() == [200, 429]
@@ -96,7 +96,7 @@ async def test_a_limit_of_headers(nginx: StartNginx, behind: LocalGateway) -> No
     """A key that is too long for it is a 400, tried once, and not repeated."""
     proxy = nginx(port_of(behind), http="client_header_buffer_size 256; large_client_header_buffers 2 1k;")
     key = "sk-" + "x" * 2_000
-    async with AsyncClient(key, base_url=proxy.url, retry=PATIENT) as client:
+    async with AsyncClient(key, base_url=proxy.url, retry=PERSISTENT) as client:
         with pytest.raises(APIStatusError, match=r"400 Bad Request \(status=400\)$") as caught:
             await client.list_history()
     assert key not in repr(vars(caught.value))
@@ -104,7 +104,7 @@ async def test_a_limit_of_headers(nginx: StartNginx, behind: LocalGateway) -> No
     assert not behind.requests
 
 
-# --- an upstream that fails ---------------------------------------------------------------------
+# An upstream that fails.
 
 
 async def test_no_upstream(nginx: StartNginx) -> None:
@@ -113,17 +113,17 @@ async def test_no_upstream(nginx: StartNginx) -> None:
     async with proxy.client(retry=QUICK) as client:
         with pytest.raises(InternalServerError) as caught:
             await client.list_history()
-    assert str(caught.value).startswith("the gateway answered 502 Bad Gateway (status=502); try again later")
+    assert str(caught.value).startswith("the gateway responded 502 Bad Gateway (status=502); try again later")
     assert proxy.statuses() == [502, 502, 502]
 
 
-@every_walk
-async def test_an_upstream_that_is_killed(nginx: StartNginx, tmp_path: Path, walk: dict[str, Any]) -> None:
-    """And started again, several times during a walk: nothing is lost, nothing comes twice."""
+@each_kind
+async def test_an_upstream_that_is_killed(nginx: StartNginx, tmp_path: Path, options: dict[str, Any]) -> None:
+    """And started again, several times during an iteration: nothing is lost, nothing comes twice."""
     with Gateway(tmp_path / "gateway", tasks=1_500, latency=0.02) as gateway:
         proxy = nginx(gateway.port)
         async with proxy.client() as client:
-            seen = await read_while(gateway.restart, client, walk)
+            seen = await read_while(gateway.restart, client, options)
     assert seen == ids(LocalGateway(1_500))
     assert proxy.statuses().count(502) >= 3
 
@@ -145,34 +145,34 @@ async def test_a_slow_upstream(nginx: StartNginx, behind: LocalGateway) -> None:
 async def test_an_upstream_that_fails_in_a_body(
     nginx: StartNginx, behind: LocalGateway, fault: Fault, zipped: bool
 ) -> None:
-    """By then nginx has said 200: a cut answer, which is no shorter page, but tried again."""
+    """By then nginx has sent 200: a cut response, which is no shorter page, but tried again."""
     gzipping = "gzip on; gzip_types application/json; gzip_proxied any;" if zipped else ""
     proxy = nginx(port_of(behind), http=gzipping, location="proxy_read_timeout 100ms;")
     await outlast(proxy, behind, fault, APIConnectionError, "ClientPayloadError")
 
 
-# --- nginx itself -------------------------------------------------------------------------------
+# Nginx itself.
 
 
-@every_walk
-async def test_nginx_reloads(nginx: StartNginx, behind: LocalGateway, walk: dict[str, Any]) -> None:
+@each_kind
+async def test_nginx_reloads(nginx: StartNginx, behind: LocalGateway, options: dict[str, Any]) -> None:
     """Its old workers close the connections that the client would use next: nothing is lost."""
     behind.latency = 0.01
     proxy = nginx(port_of(behind))
     async with proxy.client() as client:
-        seen = await read_while(proxy.reload, client, walk)
+        seen = await read_while(proxy.reload, client, options)
     assert seen == ids(behind)
-    connections = {answer.split()[2] for answer in proxy.answers()}
+    connections = {response.split()[2] for response in proxy.responses()}
     assert len(connections) > 3
 
 
-@every_walk
-async def test_nginx_is_killed(nginx: StartNginx, behind: LocalGateway, walk: dict[str, Any]) -> None:
-    """And started again, several times during a walk: refused and cut connections lose nothing."""
+@each_kind
+async def test_nginx_is_killed(nginx: StartNginx, behind: LocalGateway, options: dict[str, Any]) -> None:
+    """And started again, several times during an iteration: refused and cut connections lose nothing."""
     behind.latency = 0.01
     proxy = nginx(port_of(behind))
     async with proxy.client() as client:
-        seen = await read_while(proxy.restart, client, walk)
+        seen = await read_while(proxy.restart, client, options)
     assert seen == ids(behind)
 
 
@@ -185,10 +185,10 @@ async def test_connections_that_are_not_kept_for_long(nginx: StartNginx, behind:
             seen += [task.task_id for task in page.items]
             await asyncio.sleep(0.039 + len(seen) % 500 / 250_000)  # about as long as they are kept
     assert seen == ids(behind)[:750]
-    assert len({answer.split()[2] for answer in proxy.answers()}) > 5
+    assert len({response.split()[2] for response in proxy.responses()}) > 5
 
 
-# --- what it does to answers --------------------------------------------------------------------
+# What it does to responses.
 
 
 async def test_gzip(nginx: StartNginx, behind: LocalGateway) -> None:
@@ -196,7 +196,7 @@ async def test_gzip(nginx: StartNginx, behind: LocalGateway) -> None:
     proxy = nginx(port_of(behind), http="gzip on; gzip_types application/json; gzip_proxied any;")
     async with proxy.client() as client:
         assert await read(client, {}) == ids(behind)
-    ratios = [answer.split()[3] for answer in proxy.answers()]
+    ratios = [response.split()[3] for response in proxy.responses()]
     assert all(float(ratio) > 2 for ratio in ratios[:-1])
 
 
@@ -225,17 +225,17 @@ async def test_a_redirect(nginx: StartNginx, behind: LocalGateway) -> None:
         with pytest.raises(APIStatusError) as caught:
             await client.list_history()
     assert str(caught.value) == (
-        "the gateway answered 301 Moved Permanently (status=301)"
+        "the gateway responded 301 Moved Permanently (status=301)"
         "; redirects are not followed, the key would go along: check base_url"
     )
     assert proxy.statuses() == [301]
 
 
-# --- TLS ----------------------------------------------------------------------------------------
+# TLS.
 
 
 async def test_tls(nginx: StartNginx, behind: LocalGateway, tmp_path: Path) -> None:
-    """An authority of one's own, reloads during the walk, and plain http where TLS should be."""
+    """An authority of one's own, reloads meanwhile, and plain http where TLS should be."""
     authority = trustme.CA()
     authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(tmp_path / "pem")
     proxy = nginx(
@@ -247,7 +247,7 @@ async def test_tls(nginx: StartNginx, behind: LocalGateway, tmp_path: Path) -> N
     authority.configure_trust(context)
     secure = proxy.url.replace("http://127.0.0.1", "https://localhost")
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as session:
-        client = AsyncClient(KEY, base_url=secure, session=session, retry=PATIENT)
+        client = AsyncClient(KEY, base_url=secure, session=session, retry=PERSISTENT)
         seen = await read_while(proxy.reload, client, {"read_ahead": 4})
     assert seen == ids(behind)
     async with proxy.client() as plain:

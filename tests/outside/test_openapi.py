@@ -1,6 +1,6 @@
 """docs/openapi.yaml says what the vendor's page says, what LocalGateway does, and what the client reads.
 
-schemathesis holds the gateway to the document. Turned around, it makes answers by the document, and the
+schemathesis holds the gateway to the document. Turned around, it makes responses by the document, and the
 client has to read every one.
 """
 
@@ -10,13 +10,13 @@ import sys
 from collections import Counter
 from datetime import datetime
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args
 
 import attrs
 import pytest
+from contract import ERROR, EXAMPLE
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_protocol import ERROR, EXAMPLE
 
 from apimall_async import (
     APIError,
@@ -30,7 +30,7 @@ from apimall_async import (
     PermissionDeniedError,
     RateLimitError,
 )
-from apimall_async._protocol import HISTORY_PATH
+from apimall_async._contract import HISTORY_PATH
 from apimall_async.testing import Fault, LocalGateway, RateLimit
 
 
@@ -89,7 +89,7 @@ ERRORS = {
 }
 
 
-# --- the document ------------------------------------------------------------------------------
+# The document.
 
 
 def resolve(schema: dict[str, Any]) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def rows(table: str) -> list[list[str]]:
 
 
 def examples() -> list[Any]:
-    """List each example of an answer, with the name of its schema."""
+    """List each example of a response, with the name of its schema."""
     found = []
     for status, response in GET["responses"].items():
         content = response["content"]["application/json"]
@@ -138,13 +138,13 @@ def test_its_examples_conform(name: str, example: Any) -> None:
 
 
 def check_example(name: str, example: Any) -> None:
-    """Complain of an answer that does not conform, whatever the gateway and the client think of it."""
+    """Raise an error for a response that does not conform, whatever gateway and client make of it."""
     schema = {"$ref": f"#/components/schemas/{name}", "components": DOCUMENT["components"]}
     jsonschema_rs.validate(schema, example, validate_formats=True)
 
 
 def test_its_first_examples_are_the_vendors() -> None:
-    """To the letter, because mocks answer with them."""
+    """To the letter, because mocks respond with them."""
     found = {case.id: case.values[1] for case in examples()}
     assert found["200-vendor"] == json.loads(EXAMPLE)
     assert found["401-the"] == json.loads(ERROR)
@@ -172,23 +172,23 @@ def test_its_statuses_are_the_vendors() -> None:
 def test_its_tasks_are_the_clients() -> None:
     """What the client requires is required, what it takes null for may be null, and no field more."""
     task = SCHEMAS["ImageTask"]
-    fields = attrs.fields(ImageTask)
+    fields = [field for field in attrs.fields(ImageTask) if field.name != "extra"]
     assert set(task["properties"]) == {field.name for field in fields}
     assert set(task["required"]) == {field.name for field in fields if field.default is attrs.NOTHING}
     spelled = {str: "string", int: "integer", datetime: "string", type(None): "null"}
-    for name, kind in get_type_hints(ImageTask).items():
-        schema = task["properties"][name]
-        kinds = get_args(kind) or (kind,)
+    for field in fields:
+        schema = task["properties"][field.name]
+        kinds = get_args(field.type) or (field.type,)
         types = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
         assert [spelled[kind] for kind in kinds] == types
         assert (datetime in kinds) == (schema.get("format") == "date-time")
 
 
-# --- the gateway -------------------------------------------------------------------------------
+# The gateway.
 
 
 def run_schemathesis(gateway: LocalGateway, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """Let it ask a gateway whatever it can think of, with all its checks."""
+    """Let it send a gateway whatever it can make up, with all its checks."""
     return subprocess.run(
         [
             *(sys.executable, "-m", "schemathesis.cli", "run", FILE, "--url", gateway.url, "--no-color"),
@@ -204,34 +204,34 @@ def run_schemathesis(gateway: LocalGateway, folder: Path, *options: str) -> subp
 
 
 def test_schemathesis_finds_no_fault_with_the_gateway(tmp_path: Path) -> None:
-    """Every answer conforms, none is a 5xx; good data is taken, and bad data, keys and methods are not."""
+    """Every response conforms, none is a 5xx; good data is taken, and bad data, keys and methods are not."""
     with LocalGateway(120).in_thread() as gateway:
         run = run_schemathesis(gateway, tmp_path, "--max-examples", "300")
     assert run.returncode == 0, run.stdout + run.stderr
     assert "No issues found" in run.stdout
-    answered = Counter(request.status for request in gateway.requests)
-    assert set(answered) >= {200, 400, 401, 405}
-    assert min(answered[200], answered[400]) > 50  # it did try both good and bad data
+    statuses = Counter(request.status for request in gateway.requests)
+    assert set(statuses) >= {200, 400, 401, 405}
+    assert min(statuses[200], statuses[400]) > 50  # it did try both good and bad data
 
 
 def test_schemathesis_finds_a_fault(tmp_path: Path) -> None:
-    """In a gateway that answers 200 to whatever is asked."""
+    """In a gateway that responds 200 to every request."""
     with LocalGateway(1).in_thread() as gateway:
         good = EXAMPLE.replace(b'"limit": 20', b'"limit": 51')
         gateway.rule(lambda _: Fault(body=good))
         run = run_schemathesis(gateway, tmp_path, "--max-examples", "20", "--continue-on-failure")
     assert run.returncode == 1, run.stdout
     kinds = {
-        "ST401": "asks for no key",
+        "ST401": "wants no key",
         "ST201": "takes any limit",
         "ST204": "takes any method",
-        "ST108": "answers with a limit of 51",
+        "ST108": "responds with a limit of 51",
     }
     assert [kind for kind in kinds if kind not in run.stdout] == []
 
 
-def ask(gateway: LocalGateway, query: dict[str, Any] | None = None, **headers: str) -> Any:
-    """Send what the document describes; return an answer that conforms to it.
+def request(gateway: LocalGateway, query: dict[str, Any] | None = None, **headers: str) -> Any:
+    """Send what the document describes; return a response that conforms to it.
 
     Raises:
         schemathesis.errors.FailureGroup: it does not, in status, type, headers or body.
@@ -242,28 +242,28 @@ def ask(gateway: LocalGateway, query: dict[str, Any] | None = None, **headers: s
     return case.call_and_validate(base_url=gateway.url, headers=headers, checks=CONFORMANCE)
 
 
-def test_every_answer_of_the_gateway_conforms() -> None:
+def test_every_response_of_the_gateway_conforms() -> None:
     """Whatever its status; and its errors are those of the examples."""
     with LocalGateway(120).in_thread() as gateway:
-        answers = [
-            ask(gateway),
-            ask(gateway, {"page": 7, "limit": 20}),
-            ask(gateway, {"limit": 51}),
-            ask(gateway, Authorization="Bearer sk-wrong"),
+        responses = [
+            request(gateway),
+            request(gateway, {"page": 7, "limit": 20}),
+            request(gateway, {"limit": 51}),
+            request(gateway, Authorization="Bearer sk-wrong"),
         ]
         for status in (403, 404, 500):
             gateway.fault(Fault.error(status))
-            answers.append(ask(gateway))
+            responses.append(request(gateway))
         for wait in (None, 0.5):
             gateway.rate_limit = RateLimit(1e-9, 0, wait)
-            answers.append(ask(gateway))
-    statuses = [answer.status_code for answer in answers]
+            responses.append(request(gateway))
+    statuses = [response.status_code for response in responses]
     assert statuses == [200, 200, 400, 401, 403, 404, 500, 429, 429]
     errors = [case.values[1]["error"] for case in examples() if case.values[0] == "Failure"]
-    assert all(answer.json()["error"] in errors for answer in answers[2:])
+    assert all(response.json()["error"] in errors for response in responses[2:])
 
 
-NO_ANSWERS = {
+WRONG_RESPONSES = {
     "a field is missing": Fault(body=EXAMPLE.replace(b'"source": "gempix2",', b"")),
     "null where there has to be a value": Fault(body=EXAMPLE.replace(b'"completed"', b"null")),
     "a text for a number": Fault(body=EXAMPLE.replace(b'"credits_used": 8', b'"credits_used": "8"')),
@@ -275,20 +275,20 @@ NO_ANSWERS = {
 }
 
 
-@pytest.mark.parametrize("fault", NO_ANSWERS.values(), ids=NO_ANSWERS.keys())
-def test_an_answer_that_does_not_conform_is_seen(fault: Fault) -> None:
+@pytest.mark.parametrize("fault", WRONG_RESPONSES.values(), ids=WRONG_RESPONSES.keys())
+def test_a_response_that_does_not_conform_is_seen(fault: Fault) -> None:
     """The checks above can fail."""
     with LocalGateway(1).in_thread() as gateway:
         gateway.fault(fault)
         with pytest.raises(FailureGroup):
-            ask(gateway)
+            request(gateway)
 
 
-# --- the client --------------------------------------------------------------------------------
+# The client.
 
 
 def bodies(name: str) -> st.SearchStrategy[Any]:
-    """Make answers by one of the document's schemas.
+    """Make responses by one of the document's schemas.
 
     schemathesis makes requests. So this is what it would send to where the schema is that of a request.
     """
@@ -313,7 +313,7 @@ def spell_whole(value: Any) -> Any:
 
 
 async def read(fault: Fault) -> HistoryPage:
-    """Let the client read an answer, from a socket."""
+    """Let the client read a response, from a socket."""
     async with LocalGateway(0) as gateway, gateway.client(retry=None) as client:
         gateway.fault(fault)
         return await client.list_history()
@@ -328,7 +328,9 @@ async def test_the_client_reads_every_page(body: dict[str, Any]) -> None:
     assert (page.page, page.limit, page.request_id) == (data["page"], data["limit"], body["request_id"])
     assert len(page.items) == len(data["items"])
     for task, item in zip(page.items, data["items"], strict=True):
-        for name, value in attrs.asdict(task).items():
+        known = {field.name: getattr(task, field.name) for field in attrs.fields(ImageTask)}
+        assert known.pop("extra") == {name: value for name, value in item.items() if name not in known}
+        for name, value in known.items():
             sent = item.get(name)
             assert value == (datetime.fromisoformat(sent) if isinstance(value, datetime) else sent)
 
@@ -352,15 +354,15 @@ async def test_what_the_client_does_not_read(name: str, value: Any) -> None:
 @settings(max_examples=200)
 @given(st.sampled_from(sorted(ERRORS)), bodies("Failure"), st.none() | st.integers(0, 86_400))
 async def test_the_client_reads_every_failure(status: int, body: dict[str, Any], wait: int | None) -> None:
-    """Each is the error of its status, in the gateway's words."""
+    """Each is the error of its status, with the gateway's text."""
     fault = Fault(status=status, body=json.dumps(body).encode(), retry_after=wait)
     with pytest.raises(APIStatusError) as caught:
         await read(fault)
     error = caught.value
     assert type(error) is ERRORS[status]
     assert (error.status, error.retry_after) == (status, wait)
-    said = body["error"]
-    words = said["message"][:500] or error.message
-    spelled = APIError(words, code=said["code"][:500] or None, request_id=body["request_id"][:500] or None)
+    sent = body["error"]
+    message = sent["message"][:500] or error.message
+    expected = APIError(message, code=sent["code"][:500] or None, request_id=body["request_id"][:500] or None)
     for name in ("message", "code", "request_id"):
-        assert getattr(error, name) == getattr(spelled, name)
+        assert getattr(error, name) == getattr(expected, name)

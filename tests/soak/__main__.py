@@ -1,7 +1,7 @@
-"""Walk for long, by chance, and see that nothing is lost and nothing grows: ``python tests/soak``.
+"""Iterate for long, by chance, and see that nothing is lost and nothing grows: ``python tests/soak``.
 
-A gateway in a process of its own changes its histories, its limits and its weather of faults. Here, clients
-come and go, and do what users do. Between rounds all of them rest, and what the process holds is looked at.
+A gateway in a process of its own changes its histories, its limits and its faults. Here, clients are opened
+and closed, and do what users do. Between rounds all of them rest, and what the process holds is looked at.
 """
 
 import argparse
@@ -22,14 +22,14 @@ import aiohttp
 import attrs
 from figures import Peak, Retries, Sample, grown, growth, take
 from truth import BrokenPromiseError, Gateway, Promise
-from walks import Score, User, make_client
+from users import Score, User, make_client
 
 from apimall_async import AsyncClient
 
 
 _ROUNDS = 40
 _ENOUGH_BROKEN = 20  # promises, to stop early
-_LONG_ENOUGH = 20_000  # requests, for growth to be told from warming up
+_LONG_ENOUGH = 20_000  # requests, to distinguish growth from warming up
 
 
 @attrs.define
@@ -57,9 +57,9 @@ class Soak:
             async with (
                 aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=4)) as session,
                 make_client(gateway, "sk-long") as own,
-                make_client(gateway, "sk-short", session=session) as borrower,
+                make_client(gateway, "sk-short", session=session) as guest,
             ):
-                clients = {own: "sk-long", borrower: "sk-short"}
+                clients = {own: "sk-long", guest: "sk-short"}
                 await self._rest(gateway, clients, tasks)
                 while not self._over(gateway):
                     await self._round(gateway, clients)
@@ -122,7 +122,9 @@ class Soak:
         for sample in self.samples[1:]:
             if more := sample.fds - self.samples[0].fds:
                 self.note(Promise.CLEAN, f"{more} file descriptors more at {sample}")
-        if self.requests < _LONG_ENOUGH:  # what the last walks leave to the collector is much beside so few
+        if (
+            self.requests < _LONG_ENOUGH
+        ):  # what the last iterations leave to the collector is much beside so few
             return
         for text in grown(self.samples):
             self.note(Promise.BOUNDED, text)
@@ -170,11 +172,11 @@ def report(soak: Soak, gateway: Gateway, retries: int, seconds: float) -> None:
         ("wall time", f"{seconds / 60:.1f} min"),
         ("requests", counts["requests"]),
         ("clients opened and closed", score.clients),
-        ("uses", listed(score.walks)),
-        ("… of which judged task by task", f"{score.judged:,}, {score.judged_plain:,} of them plain"),
-        ("endings", listed(score.endings)),
+        ("uses", listed(score.uses)),
+        ("… of which checked task by task", f"{score.checked:,}, {score.checked_plain:,} of them plain"),
+        ("ends", listed(score.ends)),
         ("tasks yielded", score.tasks),
-        ("births, deletions", f"{counts['births']:,}, {counts['deletions']:,}"),
+        ("tasks created, deleted", f"{counts['creations']:,}, {counts['deletions']:,}"),
         ("faults", listed(gateway.faults)),
         ("retries", retries),
         (
@@ -187,21 +189,21 @@ def report(soak: Soak, gateway: Gateway, retries: int, seconds: float) -> None:
         ),
         ("file descriptors before, after; at most", f"{samples[0].fds}, {samples[-1].fds}; {peak.fds}"),
         ("sockets at each of the quiet points, but for idle ones in a pool; at most", f"0; {peak.sockets}"),
-        ("tasks at each of the quiet points, but for the soak's own; at most", f"0; {peak.tasks}"),
+        ("asyncio tasks at each of the quiet points, but for the soak's own; at most", f"0; {peak.tasks}"),
         ("quiet points", len(samples)),
     ]
     if len(samples) >= 8:
         rss, blocks = growth(samples)
         rows.append(("growth from the second quarter to the last", f"{rss:+.2f} MiB, {blocks:+,.0f} blocks"))
-    say("| what | figure |\n|---|---|")
+    write("| what | figure |\n|---|---|")
     for name, figure in rows:
-        say(f"| {name} | {figure if isinstance(figure, str) else format(figure, ',')} |")
-    say("\n| promise | times broken |\n|---|---|")
+        write(f"| {name} | {figure if isinstance(figure, str) else format(figure, ',')} |")
+    write("\n| promise | times broken |\n|---|---|")
     broken = Counter(promise for promise, _ in score.broken)
     for promise in Promise:
-        say(f"| {promise} | {broken[promise]} |")
+        write(f"| {promise} | {broken[promise]} |")
     for promise, text in score.broken[:_ENOUGH_BROKEN]:
-        say(f"\n**Broken**: {promise}: {text}")
+        write(f"\n**Broken**: {promise}: {text}")
 
 
 def listed(counts: dict[str, int]) -> str:
@@ -210,7 +212,7 @@ def listed(counts: dict[str, int]) -> str:
     return f"{sum(counts.values()):,}: {', '.join(parts)}"
 
 
-def say(text: str) -> None:
+def write(text: str) -> None:
     """Print at once."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""What the process holds: at quiet points, when no walk is under way, and at most."""
+"""What the process holds: at quiet points, when no iteration is under way, and at most."""
 
 import asyncio
 import gc
@@ -15,14 +15,21 @@ import psutil
 from truth import BrokenPromiseError, Promise
 
 from apimall_async import AsyncClient, HistoryPage, ImageTask
-from apimall_async._transport import _places
-from apimall_async._walk import ExactWalk
+from apimall_async._pagination._exact import ExactIteration
+from apimall_async._transport import _slots
 
 
-_WATCHED = (AsyncClient, aiohttp.ClientSession, aiohttp.ClientResponse, HistoryPage, ImageTask, ExactWalk)
+_WATCHED = (
+    AsyncClient,
+    aiohttp.ClientSession,
+    aiohttp.ClientResponse,
+    HistoryPage,
+    ImageTask,
+    ExactIteration,
+)
 _SETTLE = 250  # looks, 20 ms apart, until what was dropped has to be gone
 # From the second quarter to the last. The allocator's blocks are what Python's objects take, of any kind; a
-# client's record of its last 4096 answers fills slowly. RSS also has what the heap keeps of a page too large.
+# client's record of its last 4096 responses fills slowly. RSS also has what the heap keeps of a large page.
 _BLOCK_GROWTH = 5_000
 _RSS_GROWTH = 8.0  # MiB
 
@@ -66,8 +73,8 @@ async def take(
         await asyncio.sleep(0.02)
     else:
         raise BrokenPromiseError(Promise.CLEAN, f"{sockets} sockets, {len(running)} tasks: {running}")
-    if taken := sum(_taken_places(client) for client in clients):
-        raise BrokenPromiseError(Promise.CLEAN, f"{taken} places in pools are taken, and nobody is there")
+    if taken := sum(_taken_slots(client) for client in clients):
+        raise BrokenPromiseError(Promise.CLEAN, f"{taken} slots of pools are taken, and no request is there")
     counts = Counter(map(type, gc.get_objects()))
     return Sample(
         requests=requests,
@@ -107,20 +114,20 @@ def _idle(client: AsyncClient) -> int:
 
 
 def _connector(client: AsyncClient) -> Any:
-    session = client._transport._borrowed or client._transport._own
-    return session.connector if session and not session.closed else None
+    connections = client._transport._connections
+    return connections.session.connector if connections and not connections.session.closed else None
 
 
-def _taken_places(client: AsyncClient) -> int:
+def _taken_slots(client: AsyncClient) -> int:
     connector = _connector(client)
-    if connector not in _places:
+    if connector not in _slots:
         return 0
-    free = _places[connector]._value  # type: ignore[attr-defined]
+    free = _slots[connector]._value  # type: ignore[attr-defined]
     return connector.limit - free + len(connector._acquired)
 
 
 def growth(samples: Sequence[Sample]) -> tuple[float, float]:
-    """Tell by how many MiB and blocks the process grew from the second quarter to the last."""
+    """Return by how many MiB and blocks the process grew from the second quarter to the last."""
     quarter = len(samples) // 4
     second, last = samples[quarter : 2 * quarter], samples[-quarter:]
     return (
@@ -130,7 +137,7 @@ def growth(samples: Sequence[Sample]) -> tuple[float, float]:
 
 
 def grown(samples: Sequence[Sample]) -> list[str]:
-    """Tell what grew by more than what is tolerated."""
+    """List what grew by more than what is tolerated."""
     rss, blocks = growth(samples)
     broken = []
     if rss > _RSS_GROWTH:

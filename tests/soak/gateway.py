@@ -1,9 +1,8 @@
-"""A LocalGateway in a process of its own. Its histories move and its answers fail, by chance.
+"""A LocalGateway in a process of its own. Its histories change and its responses fail, by chance.
 
-Takes a seed, and a factor for the lengths of its histories. Its first line is the URL. Further lines tell
-what happens to the histories, as it happens; each line on stdin is answered by one with the counts so far,
-and "level" also gives the histories their first lengths again. It ends with its stdin, so not later than its
-parent.
+Takes a seed, and a factor for the lengths of its histories. Its first line is the URL. Further lines report
+what happens to the histories, as it happens. For each line on stdin it writes one with the counts so far;
+"level" also gives the histories their first lengths again. It ends with its stdin, and so with its parent.
 """
 
 import asyncio
@@ -24,7 +23,7 @@ from apimall_async.testing import Fault, History, LocalGateway, RateLimit, Recor
 ACCOUNTS = {"sk-short": 60, "sk-long": 1200, "sk-kept": 500}
 """The keys, and about how many tasks each has."""
 KEPT = "sk-kept"
-"""The one that nothing is deleted from while somebody walks."""
+"""The one that nothing is deleted from while somebody reads."""
 
 _PASSING: dict[str, Callable[[], Fault]] = {
     "429": lambda: Fault.error(429),
@@ -38,9 +37,9 @@ _PASSING: dict[str, Callable[[], Fault]] = {
     "reset": Fault.reset,
     "silence": Fault.stall,
     "silence in the body": lambda: Fault.stall(in_body=True),
-    "late answer": lambda: Fault.slow(0.1),
+    "a late response": lambda: Fault.slow(0.1),
     "a smaller limit": lambda: Fault.cap(20),
-    "another page, in disguise": lambda: Fault.stuck(echo_asked=True),
+    "another page, in disguise": lambda: Fault.stuck(echo_requested=True),
 }
 _LASTING: dict[str, Callable[[], Fault]] = {
     "401": lambda: Fault.error(401),
@@ -51,29 +50,29 @@ _LASTING: dict[str, Callable[[], Fault]] = {
     "endless body": Fault.endless,
     "another page": Fault.stuck,
 }
-_LASTING_SHARE = 0.004  # of all faults: each ends a walk
+_LASTING_SHARE = 0.004  # of all faults: each ends an iteration
 
 
 @attrs.frozen
-class Weather:
+class Chances:
     """What is likely for a while."""
 
-    births: float
+    creations: float
     deletions: float
     faults: float
 
     @classmethod
-    def draw(cls, rng: random.Random) -> "Weather":
-        """Draw another: calm as likely as a storm."""
+    def draw(cls, rng: random.Random) -> "Chances":
+        """Draw others: nothing at all is as likely as much."""
         return cls(
-            births=rng.choice((0, 0.05, 0.3)),
+            creations=rng.choice((0, 0.05, 0.3)),
             deletions=rng.choice((0, 0, 0.05, 0.3)),
             faults=rng.choice((0, 0.01, 0.05, 0.15)),
         )
 
 
 class Account:
-    """One history, and its wish to stay about as long as it is."""
+    """One history, which stays about as long as it is."""
 
     def __init__(self, history: History, key: str, rng: random.Random) -> None:
         self._history = history
@@ -81,20 +80,20 @@ class Account:
         self._size = len(history)
         self._rng = rng
         self._ids = [task.task_id for task in reversed(self._history.tasks)]  # oldest first
-        self._tell("born", self._ids, time.monotonic())
+        self._report("created", self._ids, time.monotonic())
 
-    def bear(self) -> int:
-        """Let some be born."""
+    def create(self) -> int:
+        """Create some."""
         sizes = (1, 1, 3) if self._key == KEPT else (1, 1, 3, 60)
         n = self._rng.choice(sizes) + max(0, self._size - len(self._ids)) // 20
-        self._bear(n)
+        self._create(n)
         return n
 
-    def _bear(self, n: int) -> None:
+    def _create(self, n: int) -> None:
         before = time.monotonic()
-        born = [task.task_id for task in reversed(self._history.insert_new(n))]
-        self._ids += born
-        self._tell("born", born, before)
+        created = [task.task_id for task in reversed(self._history.insert_new(n))]
+        self._ids += created
+        self._report("created", created, before)
 
     def delete(self) -> int:
         """Delete some: here and there, or neighbours; once in a while all."""
@@ -111,24 +110,24 @@ class Account:
         return n
 
     def level(self) -> None:
-        """Delete the oldest that are too many, or let as many be born as are missing."""
+        """Delete the oldest that are too many, or create as many as are missing."""
         if len(self._ids) < self._size:
-            self._bear(self._size - len(self._ids))
+            self._create(self._size - len(self._ids))
         self._delete(self._ids[: -self._size])
 
     def _delete(self, gone: list[str]) -> None:
         before = time.monotonic()
         self._history.delete(*gone)
-        dead = frozenset(gone)
-        self._ids = [task_id for task_id in self._ids if task_id not in dead]
-        self._tell("gone", gone, before)
+        deleted = frozenset(gone)
+        self._ids = [task_id for task_id in self._ids if task_id not in deleted]
+        self._report("deleted", gone, before)
 
     def lie(self) -> None:
-        """Tell that an answer was for another page than it says."""
-        self._tell("lied", [], time.monotonic())
+        """Report that a response was another page than it says."""
+        self._report("lied", [], time.monotonic())
 
-    def _tell(self, what: str, ids: list[str], before: float) -> None:
-        say({"what": what, "key": self._key, "ids": ids, "from": before, "to": time.monotonic()})
+    def _report(self, what: str, ids: list[str], before: float) -> None:
+        write({"what": what, "key": self._key, "ids": ids, "from": before, "to": time.monotonic()})
 
 
 class World:
@@ -137,7 +136,7 @@ class World:
     def __init__(self, gateway: LocalGateway, seed: int) -> None:
         self._gateway = gateway
         self._rng = random.Random(seed)
-        self._weather = Weather(0, 0, 0)
+        self._chances = Chances(0, 0, 0)
         self._until = 0.0
         self._accounts = {
             key: Account(history, key, self._rng)
@@ -158,11 +157,11 @@ class World:
         if request.received_at > self._until:
             self._change(request.received_at)
         account = self._accounts[request.headers["Authorization"].removeprefix("Bearer ")]
-        if self._rng.random() < self._weather.births:
-            self.counts["births"] += account.bear()
-        if self._rng.random() < self._weather.deletions:
+        if self._rng.random() < self._chances.creations:
+            self.counts["creations"] += account.create()
+        if self._rng.random() < self._chances.deletions:
             self.counts["deletions"] += account.delete()
-        if self._rng.random() >= self._weather.faults:
+        if self._rng.random() >= self._chances.faults:
             return None
         kinds = _LASTING if self._rng.random() < _LASTING_SHARE else _PASSING
         name = self._rng.choice(list(kinds))
@@ -172,8 +171,8 @@ class World:
         return kinds[name]()
 
     def _change(self, now: float) -> None:
-        """Change the weather, and what the gateway can bear."""
-        self._weather = Weather.draw(self._rng)
+        """Change the chances, and the limits of the gateway."""
+        self._chances = Chances.draw(self._rng)
         self._until = now + self._rng.uniform(0.3, 2.0)
         self._gateway.latency = self._rng.choice((0, 0, 0.002, 0.02))
         self._gateway.rate_limit = self._rng.choice(
@@ -183,14 +182,14 @@ class World:
         self._gateway.requests.clear()  # the journal is not read
 
 
-def say(what: Any) -> None:
-    """Tell the parent."""
+def write(what: Any) -> None:
+    """Write a line to the parent."""
     sys.stdout.write(json.dumps(what) + "\n")
     sys.stdout.flush()
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Tell a fault of the gateway's own from a client that left while it was being answered."""
+    """Distinguish a fault of the gateway's own from a client that left before its response was sent."""
     return not (record.exc_info and isinstance(record.exc_info[1], ConnectionError))
 
 
@@ -200,12 +199,12 @@ async def main(seed: int, scale: float) -> None:
     sizes = {key: round(size * scale) for key, size in ACCOUNTS.items()}
     gateway = LocalGateway(0, api_key="sk-unused", accounts=sizes, seed=seed)
     async with gateway:
-        say(gateway.url)
+        write(gateway.url)
         world = World(gateway, seed)
         while line := await asyncio.to_thread(sys.stdin.readline):
             if line == "level\n":
                 world.level()
-            say({"what": "counts", "counts": world.counts, "faults": world.faults})
+            write({"what": "counts", "counts": world.counts, "faults": world.faults})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What was there, and when: as the gateway's process tells it, for walks to be judged by."""
+"""What was there, and when, as the gateway's process reports it: what was read is checked with it."""
 
 import asyncio
 import json
@@ -18,15 +18,15 @@ import attrs
 class Promise(StrEnum):
     """What must hold, whatever happens."""
 
-    ONCE = "no task comes out twice"
+    ONCE = "no task is yielded twice"
     NONE_LOST = "no task is lost"
-    ORDER = "tasks come out in the history's order"
-    APART = "no task of another account comes out"
+    ORDER = "tasks are yielded in the history's order"
+    APART = "no task of another account is yielded"
     TYPED = "what goes wrong is a typed error"
     END = "every use ends"
-    CANCELLED = "no cancellation is swallowed"
-    QUIET = "no complaint of asyncio's or the interpreter's"
-    CLEAN = "no task, socket, file descriptor or place in a pool is left at quiet points"
+    CANCELLED = "no cancellation is lost"
+    QUIET = "no error is reported by asyncio or the interpreter"
+    CLEAN = "no asyncio task, socket, file descriptor or slot of a pool is left at quiet points"
     BOUNDED = "memory does not grow"
 
 
@@ -40,9 +40,9 @@ class BrokenPromiseError(Exception):
 
 @attrs.define
 class _Life:
-    number: int  # counted by births
-    born: float  # when it surely was there
-    gone: float = inf  # until when it surely was
+    number: int  # in the order of creation
+    created: float  # when it surely was there
+    deleted: float = inf  # until when it surely was
 
 
 class Ledger:
@@ -50,32 +50,32 @@ class Ledger:
 
     def __init__(self) -> None:
         self._lives: dict[str, _Life] = {}
-        self._born = 0
+        self._created = 0
         self._moves: deque[tuple[float, float]] = (
             deque()
         )  # deletions and lies: when, at the earliest and latest
 
     def note(self, event: dict[str, Any]) -> None:
-        """Take note of what the gateway tells."""
+        """Take note of what the gateway reports."""
         for task_id in event["ids"]:
-            if event["what"] == "born":
-                self._born += 1
-                self._lives[task_id] = _Life(self._born, event["to"])
+            if event["what"] == "created":
+                self._created += 1
+                self._lives[task_id] = _Life(self._created, event["to"])
             else:
-                self._lives[task_id].gone = event["from"]
-        if event["what"] != "born":
+                self._lives[task_id].deleted = event["from"]
+        if event["what"] != "created":
             self._moves.append((event["from"], event["to"]))
 
     def forget(self) -> None:
-        """Forget the dead."""
-        self._lives = {task_id: life for task_id, life in self._lives.items() if life.gone == inf}
+        """Forget deleted tasks."""
+        self._lives = {task_id: life for task_id, life in self._lives.items() if life.deleted == inf}
         self._moves.clear()
 
-    def only_births(self, begin: float, end: float) -> bool:
-        """Whether nothing was deleted, and no answer was a lie, between the two moments."""
+    def only_created(self, begin: float, end: float) -> bool:
+        """Whether nothing was deleted, and no response was a lie, between the two moments."""
         return all(latest < begin or earliest > end for earliest, latest in self._moves)
 
-    def judge(
+    def check(
         self,
         ids: Sequence[str],
         begin: float,
@@ -83,35 +83,35 @@ class Ledger:
         *,
         whole: bool,
         ordered: bool,
-        from_head: bool = True,
+        from_newest: bool = True,
     ) -> None:
-        """Judge what one walk yielded between two moments, all of it there to be seen.
+        """Check what one iteration yielded between two moments, all of it known.
 
         Args:
             ids: what it yielded.
             begin: when it began.
             end: when it ended.
-            whole: it says that it read to the end of the history; else what it read is judged up to there.
+            whole: it says that it read to the end of the history; else what it read is checked up to there.
             ordered: it promises the history's order, of those that are there from its begin to its end.
-            from_head: it began with the newest.
+            from_newest: it began with the newest.
 
         Raises:
-            BrokenPromiseError: one is lost, or came out of order.
+            BrokenPromiseError: one is lost, or was yielded out of order.
 
         """
         lives = [self._lives[task_id] for task_id in ids]
-        stayed = [life.number for life in lives if life.born <= begin and life.gone >= end]
+        stayed = [life.number for life in lives if life.created <= begin and life.deleted >= end]
         if ordered and stayed != sorted(stayed, reverse=True):
-            raise BrokenPromiseError(Promise.ORDER, "tasks came out in another order")
+            raise BrokenPromiseError(Promise.ORDER, "tasks were yielded in another order")
         numbers = [life.number for life in lives]
-        first = inf if from_head else max(numbers, default=-inf)
+        first = inf if from_newest else max(numbers, default=-inf)
         last = -inf if whole else min(numbers, default=inf)
         seen = set(ids)
         lost = [
             task_id
             for task_id, life in self._lives.items()
-            if life.born <= begin
-            and life.gone >= end
+            if life.created <= begin
+            and life.deleted >= end
             and last <= life.number <= first
             and task_id not in seen
         ]
@@ -119,28 +119,28 @@ class Ledger:
             raise BrokenPromiseError(Promise.NONE_LOST, f"{len(lost)} tasks were lost, such as {lost[0]}")
 
     def check_known(self, ids: Sequence[str]) -> None:
-        """Judge what any walk owes.
+        """Check what any iteration owes.
 
         Raises:
-            BrokenPromiseError: one came out twice, or is not this account's.
+            BrokenPromiseError: one was yielded twice, or is not this account's.
 
         """
         if len(set(ids)) < len(ids):
-            raise BrokenPromiseError(Promise.ONCE, "a task came out twice")
-        if strangers := set(ids) - self._lives.keys():
-            raise BrokenPromiseError(Promise.APART, f"{len(strangers)} of them, such as {strangers.pop()}")
+            raise BrokenPromiseError(Promise.ONCE, "a task was yielded twice")
+        if others := set(ids) - self._lives.keys():
+            raise BrokenPromiseError(Promise.APART, f"{len(others)} of them, such as {others.pop()}")
 
 
 class Gateway:
-    """The gateway's process, and what it told."""
+    """The gateway's process, and what it reported."""
 
     def __init__(self, process: asyncio.subprocess.Process, url: str) -> None:
         self._process = process
         self.url = url
         self.ledgers: dict[str, Ledger] = {}
-        self.counts: dict[str, int] = {"requests": 0, "births": 0, "deletions": 0}
+        self.counts: dict[str, int] = {"requests": 0, "creations": 0, "deletions": 0}
         self.faults: dict[str, int] = {}
-        self._asked: deque[asyncio.Future[None]] = deque()
+        self._waiting: deque[asyncio.Future[None]] = deque()
 
     @classmethod
     @asynccontextmanager
@@ -176,7 +176,7 @@ class Gateway:
             await listening
 
     async def level(self) -> None:
-        """Give the histories their first lengths again, and forget the dead. Only while nobody walks."""
+        """Give the histories their first lengths again, and forget deleted tasks. Only while nobody reads."""
         await self.catch_up(b"level\n")
         for ledger in self.ledgers.values():
             ledger.forget()
@@ -186,10 +186,10 @@ class Gateway:
         assert self._process.stdin
         if self._process.stdin.is_closing() or self._process.returncode is not None:
             raise RuntimeError("the gateway ended: see its traceback above")
-        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._asked.append(answer)
+        counted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(counted)
         self._process.stdin.write(order)
-        await answer
+        await counted
 
     async def _listen(self, lines: asyncio.StreamReader) -> None:
         async for line in lines:
@@ -197,16 +197,16 @@ class Gateway:
             if event["what"] == "counts":
                 self.counts |= event["counts"]
                 self.faults = event["faults"]
-                answer = self._asked.popleft()
-                if not answer.done():
-                    answer.set_result(None)
+                counted = self._waiting.popleft()
+                if not counted.done():
+                    counted.set_result(None)
             else:
                 self.ledgers.setdefault(event["key"], Ledger()).note(event)
-        for answer in self._asked:
-            if not answer.done():
-                answer.set_exception(RuntimeError("the gateway ended: see its traceback above"))
+        for counted in self._waiting:
+            if not counted.done():
+                counted.set_exception(RuntimeError("the gateway ended: see its traceback above"))
 
 
 def now() -> float:
-    """Tell the time by the clock that all processes of a system share."""
+    """Return the time by the clock that all processes of a system share."""
     return time.monotonic()

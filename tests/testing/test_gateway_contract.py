@@ -1,4 +1,4 @@
-"""What the vendor's page says, asked of the stand-in over a socket."""
+"""What the vendor's page says, checked on the stand-in over a socket."""
 
 import re
 from typing import Any
@@ -13,7 +13,7 @@ from apimall_async.testing import LocalGateway, sample_history
 PATH = "/api/v1/images/history"
 
 
-async def ask(
+async def request(
     http: aiohttp.ClientSession, path: str = PATH, method: str = "GET", **options: Any
 ) -> tuple[int, dict[str, Any]]:
     """Send a request; return status and JSON."""
@@ -23,21 +23,21 @@ async def ask(
 
 
 async def test_a_page_is_the_contracts_envelope(gateway: LocalGateway, http: aiohttp.ClientSession) -> None:
-    """A page has the contract's fields, in its order, and page 1 of limit 20 where none is named."""
-    status, answer = await ask(http)
+    """A page has the contract's fields, and is page 1 of limit 20 where the request has neither."""
+    status, body = await request(http)
     assert status == 200
-    assert list(answer) == ["success", "data", "request_id"]
-    assert answer["success"] is True
-    assert (answer["data"]["page"], answer["data"]["limit"]) == (1, 20)
-    assert [item["task_id"] for item in answer["data"]["items"]] == [task.task_id for task in gateway.tasks]
-    fields = "task_id model source created_at status image_url credits_used credits_refunded"
-    assert list(answer["data"]["items"][0]) == [*fields.split(), "completed_at"]
+    assert list(body) == ["success", "data", "request_id"]
+    assert body["success"] is True
+    assert (body["data"]["page"], body["data"]["limit"]) == (1, 20)
+    assert [item["task_id"] for item in body["data"]["items"]] == [task.task_id for task in gateway.tasks]
+    fields = "task_id model source created_at status image_url credits_used credits_refunded completed_at"
+    assert set(body["data"]["items"][0]) == set(fields.split())
 
 
 async def test_an_item_spells_its_values_as_the_contract_does(http: aiohttp.ClientSession) -> None:
     """Moments are UTC to the millisecond with a Z; what is missing is null."""
-    _, answer = await ask(http)
-    newest, *_, oldest = answer["data"]["items"]
+    _, body = await request(http)
+    newest, *_, oldest = body["data"]["items"]
     assert newest["created_at"] == "2026-03-12T09:30:00.000Z"
     assert (newest["status"], newest["image_url"], newest["completed_at"]) == (
         "pending",
@@ -57,14 +57,14 @@ async def test_the_client_reads_what_the_gateway_holds(gateway: LocalGateway) ->
     assert page.items[0] == precise
 
 
-async def test_pages_are_windows_on_the_history(gateway: LocalGateway, http: aiohttp.ClientSession) -> None:
+async def test_pages_are_ranges_of_the_history(gateway: LocalGateway, http: aiohttp.ClientSession) -> None:
     """Page p of limit n starts at task (p - 1) * n; past the end a page is empty."""
     ids = [task.task_id for task in gateway.tasks]
     pages = {}
     for page in (1, 2, 3, 4, 2**63 - 1):
-        _, answer = await ask(http, params={"page": page, "limit": 3})
-        assert (answer["data"]["page"], answer["data"]["limit"]) == (page, 3)
-        pages[page] = [item["task_id"] for item in answer["data"]["items"]]
+        _, body = await request(http, params={"page": page, "limit": 3})
+        assert (body["data"]["page"], body["data"]["limit"]) == (page, 3)
+        pages[page] = [item["task_id"] for item in body["data"]["items"]]
     assert pages == {1: ids[:3], 2: ids[3:6], 3: ids[6:], 4: [], 2**63 - 1: []}
 
 
@@ -74,33 +74,33 @@ async def test_page_and_limit_are_integers_in_range(
     http: aiohttp.ClientSession, name: str, value: str
 ) -> None:
     """Anything else is a 400 that names the parameter."""
-    status, answer = await ask(http, params={name: value})
-    assert (status, answer["error"]["code"]) == (400, "bad_request")
-    assert answer["error"]["message"].startswith(f"{name} must be an integer from 1 ")
+    status, body = await request(http, params={name: value})
+    assert (status, body["error"]["code"]) == (400, "bad_request")
+    assert body["error"]["message"].startswith(f"{name} must be an integer from 1 ")
 
 
 async def test_a_limit_may_be_50_and_not_51(http: aiohttp.ClientSession) -> None:
     """The contract's range includes its ends."""
-    assert (await ask(http, params={"limit": "50"}))[0] == 200
-    assert (await ask(http, params={"limit": "51"}))[0] == 400
+    assert (await request(http, params={"limit": "50"}))[0] == 200
+    assert (await request(http, params={"limit": "51"}))[0] == 400
 
 
 async def test_max_limit_caps_and_says_so(gateway: LocalGateway, http: aiohttp.ClientSession) -> None:
-    """A capped limit is served and echoed; the default limit is capped as well."""
+    """A capped limit is served and echoed; the default limit is capped, too."""
     gateway.max_limit = 2
     for query in ({"limit": "50"}, {}):
-        _, answer = await ask(http, params=query)
-        assert (len(answer["data"]["items"]), answer["data"]["limit"]) == (2, 2)
+        _, body = await request(http, params=query)
+        assert (len(body["data"]["items"]), body["data"]["limit"]) == (2, 2)
 
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer wrong", "Basic {key}", "{key}"])
 async def test_a_key_is_required(gateway: LocalGateway, header: str) -> None:
-    """Without the right Bearer key the answer is the contract's example error."""
+    """Without the right Bearer key the response is the contract's example error."""
     headers = {"Authorization": header.format(key=gateway.api_key)} if header else {}
     async with aiohttp.ClientSession(gateway.url, headers=headers) as http:
-        status, answer = await ask(http)
-    assert (status, answer["success"]) == (401, False)
-    assert answer["error"] == {"code": "unauthorized", "message": "Unauthorized"}
+        status, body = await request(http)
+    assert (status, body["success"]) == (401, False)
+    assert body["error"] == {"code": "unauthorized", "message": "Unauthorized"}
 
 
 @pytest.mark.parametrize(
@@ -122,8 +122,8 @@ async def test_what_is_not_offered_is_refused(  # noqa: PLR0917 - a table's colu
     message: str,
 ) -> None:
     """Other hosts, paths and methods get the contract's error envelope."""
-    answered, answer = await ask(http, path, method, headers=headers)
-    assert (answered, answer["error"]["message"]) == (status, message)
+    got, body = await request(http, path, method, headers=headers)
+    assert (got, body["error"]["message"]) == (status, message)
 
 
 async def test_further_hosts_can_be_allowed() -> None:
@@ -131,13 +131,13 @@ async def test_further_hosts_can_be_allowed() -> None:
     async with LocalGateway(1, hosts=["proxy:80"]) as gateway:
         headers = {"Authorization": f"Bearer {gateway.api_key}", "Host": "proxy:80"}
         async with aiohttp.ClientSession(gateway.url, headers=headers) as http:
-            assert (await ask(http))[0] == 200
+            assert (await request(http))[0] == 200
 
 
-async def test_every_answer_has_a_request_id_of_its_own(http: aiohttp.ClientSession) -> None:
+async def test_every_response_has_a_request_id_of_its_own(http: aiohttp.ClientSession) -> None:
     """``req_`` and 26 characters, on errors too, and never one twice."""
-    answers = [await ask(http, path) for path in (PATH, PATH, "/nowhere", PATH + "?page=0")]
-    ids = {answer["request_id"] for _, answer in answers}
+    responses = [await request(http, path) for path in (PATH, PATH, "/nowhere", PATH + "?page=0")]
+    ids = {body["request_id"] for _, body in responses}
     assert len(ids) == 4
     assert all(re.fullmatch(r"req_[0-9A-Z]{26}", request_id) for request_id in ids)
 
@@ -156,13 +156,13 @@ async def test_each_account_has_its_own_history() -> None:
     assert [task.task_id for task in page.items] == [task.task_id for task in other]
 
 
-async def test_the_journal_tells_what_was_asked_and_answered(
+async def test_the_journal_has_requests_and_responses(
     gateway: LocalGateway, http: aiohttp.ClientSession
 ) -> None:
-    """Each request is kept in order, with its query, headers, answer and time."""
-    await ask(http, params={"page": "2", "limit": "5", "x": "y"})
-    await ask(http, params={"limit": "0"})
-    await ask(http, "/nowhere", "DELETE")
+    """Each request is kept in order, with its query, headers, status and time."""
+    await request(http, params={"page": "2", "limit": "5", "x": "y"})
+    await request(http, params={"limit": "0"})
+    await request(http, "/nowhere", "DELETE")
     good, bad, lost = gateway.requests
     assert (good.method, good.path, good.query["x"]) == ("GET", PATH, "y")
     assert (good.page, good.limit, good.status, good.tasks) == (2, 5, 200, 2)
@@ -178,5 +178,5 @@ async def test_the_journal_is_bounded(
     """A gateway that runs for weeks forgets the older half of a full journal."""
     monkeypatch.setattr("apimall_async.testing._gateway._JOURNAL", 4)
     for page in range(1, 7):
-        await ask(http, params={"page": page})
+        await request(http, params={"page": page})
     assert [request.page for request in gateway.requests] == [3, 4, 5, 6]

@@ -13,10 +13,10 @@ from apimall_async.testing import Fault, LocalGateway, RecordedRequest
 PATH = "/api/v1/images/history"
 
 
-async def test_faults_are_served_in_order_one_an_answer(
+async def test_faults_are_served_in_order_one_a_response(
     gateway: LocalGateway, http: aiohttp.ClientSession
 ) -> None:
-    """The script spoils the next answers, lets ``Fault()`` pass, ends, and leaves images alone."""
+    """The script changes the next responses but for a ``Fault()``, ends, and leaves images alone."""
     gateway.fault(Fault.error(500), Fault(), Fault.error(403))
     async with http.get("/images/none.svg") as response:
         assert response.status == 404
@@ -37,7 +37,7 @@ async def test_faults_are_served_in_order_one_an_answer(
         (Fault.error(529), 529, "application/json", b'"error"'),
     ],
 )
-async def test_an_answer_can_be_replaced(  # noqa: PLR0917 - a table's columns
+async def test_a_response_can_be_replaced(  # noqa: PLR0917 - a table's columns
     gateway: LocalGateway,
     http: aiohttp.ClientSession,
     fault: Fault,
@@ -78,8 +78,10 @@ async def test_retry_after_is_sent_as_given(
         assert (await response.json())["error"]["message"] == "Rate limit exceeded"
 
 
-async def test_headers_are_added_to_a_good_answer(gateway: LocalGateway, http: aiohttp.ClientSession) -> None:
-    """A fault that leaves the answer alone may still send headers."""
+async def test_headers_are_added_to_a_good_response(
+    gateway: LocalGateway, http: aiohttp.ClientSession
+) -> None:
+    """A fault that leaves the response alone may still send headers."""
     gateway.fault(Fault(headers={"Set-Cookie": "a=b"}))
     async with http.get(PATH) as response:
         assert (response.status, response.headers["Set-Cookie"]) == (200, "a=b")
@@ -104,7 +106,7 @@ async def test_truncate_cuts_the_body(gateway: LocalGateway, http: aiohttp.Clien
             await response.read()
 
 
-async def test_reset_answers_nothing(gateway: LocalGateway, http: aiohttp.ClientSession) -> None:
+async def test_reset_sends_nothing(gateway: LocalGateway, http: aiohttp.ClientSession) -> None:
     """The connection is reset, and the journal knows of no status.
 
     Twice, because aiohttp by itself sends a GET again, once, whenever its connection breaks.
@@ -152,7 +154,7 @@ async def test_drip_sends_byte_by_byte(gateway: LocalGateway, http: aiohttp.Clie
 
 
 async def test_cap_serves_a_smaller_limit_once(gateway: LocalGateway, http: aiohttp.ClientSession) -> None:
-    """The cap is echoed, and gone with the next answer."""
+    """The cap is echoed, and gone with the next response."""
     gateway.fault(Fault.cap(2))
     seen = []
     for _ in range(2):
@@ -162,12 +164,12 @@ async def test_cap_serves_a_smaller_limit_once(gateway: LocalGateway, http: aioh
     assert seen == [(2, 2), (5, 5)]
 
 
-@pytest.mark.parametrize(("echo_asked", "echo"), [(False, 1), (True, 3)])
+@pytest.mark.parametrize(("echo_requested", "echo"), [(False, 1), (True, 3)])
 async def test_stuck_serves_one_page(
-    gateway: LocalGateway, http: aiohttp.ClientSession, *, echo_asked: bool, echo: int
+    gateway: LocalGateway, http: aiohttp.ClientSession, *, echo_requested: bool, echo: int
 ) -> None:
     """Page 1 is served for page 3, and says so or not."""
-    gateway.fault(Fault.stuck(echo_asked=echo_asked))
+    gateway.fault(Fault.stuck(echo_requested=echo_requested))
     async with http.get(PATH, params={"page": "3", "limit": "2"}) as response:
         data = (await response.json())["data"]
     assert data["page"] == echo
@@ -177,7 +179,7 @@ async def test_stuck_serves_one_page(
 async def test_slow_and_latency_add_up(
     gateway: LocalGateway, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An answer is late by the gateway's latency and its own."""
+    """A response is late by the gateway's latency and its own."""
     waited: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -197,7 +199,7 @@ async def test_rules_see_each_request_and_decide(gateway: LocalGateway, http: ai
     gateway.fault(Fault.error(500))
 
     @gateway.rule
-    def give_birth(request: RecordedRequest) -> None:
+    def grow(request: RecordedRequest) -> None:
         if request.page == 2:
             gateway.insert_new()
 
@@ -211,6 +213,6 @@ async def test_rules_see_each_request_and_decide(gateway: LocalGateway, http: ai
     for page in (3, 1, 2):
         async with http.get(PATH, params={"page": page, "limit": "2"}) as response:
             statuses[page] = response.status
-            answer = await response.json()
+            body = await response.json()
     assert statuses == {3: 418, 1: 500, 2: 200}
-    assert [item["task_id"] for item in answer["data"]["items"]] == [task.task_id for task in before[1:3]]
+    assert [item["task_id"] for item in body["data"]["items"]] == [task.task_id for task in before[1:3]]

@@ -14,7 +14,7 @@ from apimall_async.testing import History, LocalGateway, sample_history
 
 
 def test_the_first_inserted_becomes_the_newest() -> None:
-    """``insert`` puts its tasks in front, in the order named."""
+    """``insert`` puts its tasks in front, in the order given."""
     tasks = sample_history(5)
     history = History(tasks[3:])
     history.insert(tasks[2])
@@ -38,8 +38,8 @@ def test_new_tasks_are_pending_and_newer() -> None:
     """``insert_new`` keeps the history strictly falling, from an empty one on."""
     history = History()
     first = history.insert_new()
-    born = history.insert_new(3)
-    assert history.tasks == born + first
+    new = history.insert_new(3)
+    assert history.tasks == new + first
     assert {task.status for task in history.tasks} == {TaskStatus.PENDING}
     assert all(a.created_at > b.created_at for a, b in pairwise(history.tasks))
     assert len({task.task_id for task in history.tasks}) == 4
@@ -55,7 +55,7 @@ def test_deleted_tasks_are_gone() -> None:
     assert history.tasks == [tasks[1], tasks[2], tasks[4]]
 
 
-async def test_changes_show_in_the_next_answer(gateway: LocalGateway) -> None:
+async def test_changes_show_in_the_next_response(gateway: LocalGateway) -> None:
     """A task served before can be updated and deleted, and a new one is in front."""
     async with gateway.client() as client:
         await client.list_history()
@@ -63,10 +63,10 @@ async def test_changes_show_in_the_next_answer(gateway: LocalGateway) -> None:
         done = attrs.evolve(newest, status="completed", image_url="/images/x.svg")
         gateway.update(done)
         gateway.delete(second.task_id)
-        born = gateway.insert_new()
+        new = gateway.insert_new()
         page = await client.list_history()
     done = attrs.evolve(done, image_url=f"{gateway.url}/images/x.svg")
-    assert list(page.items) == gateway.tasks == [*born, done, *rest]
+    assert list(page.items) == gateway.tasks == [*new, done, *rest]
 
 
 def test_an_unknown_task_cannot_be_updated() -> None:
@@ -83,13 +83,13 @@ async def test_other_urls_are_served_as_they_are() -> None:
 
 
 def test_a_history_may_be_changed_from_any_thread() -> None:
-    """Births and deletions on several threads lose nothing."""
+    """Insertions and deletions on several threads lose nothing."""
     history = History(seed=1)
 
     def live() -> None:
         for _ in range(200):
-            born = history.insert_new(2)
-            history.delete(born[0].task_id)
+            new = history.insert_new(2)
+            history.delete(new[0].task_id)
             history.read(1, 50)
 
     threads = [threading.Thread(target=live) for _ in range(4)]

@@ -22,7 +22,7 @@ PATH = "/api/v1/images/history"
 
 
 def fetch(gateway: LocalGateway) -> int:
-    """Ask for a page without an event loop."""
+    """Request a page without an event loop."""
     headers = {"Authorization": f"Bearer {gateway.api_key}"}
     request = urllib.request.Request(gateway.url + PATH, headers=headers)
     with urllib.request.urlopen(request) as response:
@@ -72,8 +72,8 @@ async def test_a_taken_port_is_an_oserror() -> None:
 
 
 @pytest.mark.parametrize("fault", [Fault.stall(), Fault.stall(in_body=True), Fault.endless(), Fault.slow(60)])
-async def test_closing_cuts_what_is_being_answered(fault: Fault) -> None:
-    """No answer, however stuck, keeps a gateway from closing; no task and no socket is left."""
+async def test_closing_cuts_every_response_under_way(fault: Fault) -> None:
+    """No response, however stuck, keeps a gateway from closing; no task and no socket is left."""
     files, tasks = open_files(), asyncio.all_tasks()
     async with aiohttp.ClientSession() as http:
         async with LocalGateway(7) as gateway:
@@ -142,7 +142,7 @@ def test_a_gateway_runs_in_the_foreground(monkeypatch: pytest.MonkeyPatch, rate:
 
 
 def test_a_gateway_is_a_program() -> None:
-    """``python -m apimall_async.testing`` says where it is, and ends in silence when interrupted."""
+    """``python -m apimall_async.testing`` prints where it is, and ends in silence when interrupted."""
     command = [sys.executable, "-m", "apimall_async.testing", "--items", "1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as program:
         assert program.stdout

@@ -7,12 +7,12 @@ from apimall_async.testing import LocalGateway, RateLimit
 
 
 class Clock:
-    """Tells the seconds it is set to."""
+    """Returns the seconds that it is set to."""
 
     now = 1000.0
 
     def __call__(self) -> float:
-        """Tell them."""
+        """Return them."""
         return self.now
 
 
@@ -48,7 +48,7 @@ def test_a_window_admits_so_many_and_opens_on_time(requests: int, seconds: float
     assert admitted(limit, 50) == requests
 
 
-def test_a_window_tells_its_length() -> None:
+def test_the_wait_is_a_windows_length() -> None:
     """Retry-After is a whole window, unless given."""
     assert RateLimit.window(5, 2.0).retry_after == 2.0
     assert RateLimit.window(5, 2.0, retry_after=0.5).retry_after == 0.5
@@ -56,7 +56,7 @@ def test_a_window_tells_its_length() -> None:
 
 @pytest.mark.parametrize(("retry_after", "sent"), [(None, None), (1.0, "1"), (1.5, "1.5")])
 async def test_a_refused_request_is_a_429(retry_after: float | None, sent: str | None) -> None:
-    """The gateway asks its limit for each request with a valid key, and for no other."""
+    """The limit counts each request with a valid key, and no other."""
     limit = RateLimit(1, 1, retry_after, clock=Clock())
     async with LocalGateway(1, rate_limit=limit) as gateway, aiohttp.ClientSession() as http:
         url = f"{gateway.url}/api/v1/images/history"
@@ -65,7 +65,7 @@ async def test_a_refused_request_is_a_429(retry_after: float | None, sent: str |
         for headers in ({}, owner, owner):
             async with http.get(url, headers=headers) as response:
                 statuses.append(response.status)
-                answer = await response.json()
+                body = await response.json()
     assert statuses == [401, 200, 429]
-    assert answer["error"] == {"code": "too_many_requests", "message": "Rate limit exceeded"}
+    assert body["error"] == {"code": "too_many_requests", "message": "Rate limit exceeded"}
     assert response.headers.get("Retry-After") == sent

@@ -1,13 +1,15 @@
 """Typed usage of every public name. Type checkers read it; nobody runs it."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import assert_type
+from typing import Any, assert_type
 
 import aiohttp
+import attrs
 from aiohttp import web
+from cattrs import BaseConverter, Converter
 from yarl import URL
 
 from apimall_async import (
@@ -25,12 +27,14 @@ from apimall_async import (
     ImageTask,
     InternalServerError,
     NotFoundError,
+    Page,
     PaginationError,
     PermissionDeniedError,
     RateLimitError,
     RetryPolicy,
     TaskStatus,
     __version__,
+    configure_converter,
 )
 from apimall_async.testing import (
     Fault,
@@ -46,7 +50,7 @@ from apimall_async.ui import create_app, demo_gateway, serve
 version: str = __version__
 
 
-# --- making a client -------------------------------------------------------------------------
+# A client.
 
 AsyncClient()
 AsyncClient("sk-")
@@ -64,7 +68,7 @@ AsyncClient(None, "https://gateway.apimall.ai")  # type: ignore[call-arg] # pyri
 AsyncClient(retry=3)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 
 
-async def lend_a_session() -> None:
+async def pass_a_session() -> None:
     """A session of the caller's."""
     async with aiohttp.ClientSession() as session, AsyncClient(session=session) as client:
         assert_type(client, AsyncClient)
@@ -72,11 +76,11 @@ async def lend_a_session() -> None:
         await client.close()
 
 
-# --- reading ---------------------------------------------------------------------------------
+# Reading.
 
 
 async def read(client: AsyncClient) -> None:
-    """Pages, tasks, and the walks with every argument."""
+    """Pages, tasks, and the iterations with every argument."""
     assert_type(await client.list_history(), HistoryPage)
     assert_type(await client.list_history(2, 50), HistoryPage)
     page = await client.list_history(page=2, limit=50)
@@ -84,13 +88,19 @@ async def read(client: AsyncClient) -> None:
     assert_type(page.page, int)
     assert_type(page.limit, int)
     assert_type(page.request_id, str)
+    assert_type(len(page), int)
+    assert_type(list(page), list[ImageTask])
+    same: Page[ImageTask] = page
+    assert_type(same.items, tuple[ImageTask, ...])
 
     assert_type(client.iter_history(), AsyncGenerator[ImageTask])
     assert_type(client.iter_history_pages(), AsyncGenerator[HistoryPage])
-    async for task in client.iter_history(limit=50, start_page=1, max_items=None, read_ahead=8, exact=True):
+    async for task in client.iter_history(
+        page_size=50, start_page=1, max_items=None, read_ahead=8, exact=True
+    ):
         assert_type(task, ImageTask)
     async for page in client.iter_history_pages(
-        limit=50, start_page=1, max_items=5, read_ahead=8, exact=True
+        page_size=50, start_page=1, max_items=5, read_ahead=8, exact=True
     ):
         assert_type(page, HistoryPage)
     await client.iter_history().aclose()
@@ -109,13 +119,37 @@ def look_at(task: ImageTask) -> None:
     assert_type(task.image_url, str | None)
     assert_type(task.credits_refunded, int | None)
     assert_type(task.completed_at, datetime | None)
+    assert_type(task.extra, Mapping[str, Any])
     known: set[str] = {TaskStatus.PENDING, TaskStatus.PROCESSING, TaskStatus.COMPLETED, TaskStatus.FAILED}
     assert_type(task.status in known, bool)
+
+    assert_type(task.to_dict(), dict[str, Any])
+    assert_type(task.to_json(), str)
+    assert_type(ImageTask.from_dict({"task_id": "img_1"}), ImageTask)
+    assert_type(ImageTask.from_json("{}"), ImageTask)
+    assert_type(ImageTask.from_json(b"{}"), ImageTask)
 
     task.status = "completed"  # type: ignore[misc] # pyright: ignore[reportAttributeAccessIssue]
 
 
-# --- errors ----------------------------------------------------------------------------------
+@attrs.frozen
+class PromptedTask(ImageTask):
+    """A task with one more field."""
+
+    prompt: str | None = None
+
+
+def structure(mine: Converter, base: BaseConverter) -> None:
+    """A converter of a user's own, and a class of a user's own."""
+    configure_converter(mine)
+    configure_converter(base)
+    assert_type(mine.structure({}, ImageTask), ImageTask)
+    assert_type(mine.structure({}, HistoryPage), HistoryPage)
+    assert_type(PromptedTask.from_json("{}"), PromptedTask)
+    assert_type(PromptedTask.from_dict({}).prompt, str | None)
+
+
+# Errors.
 
 
 async def fail(client: AsyncClient) -> None:
@@ -133,6 +167,8 @@ async def fail(client: AsyncClient) -> None:
     except (APIResponseValidationError, PaginationError) as error:
         assert_type(error.request_id, str | None)
     except APIError as error:
+        assert_type(error.hint, str)
+        assert_type(error.format_hint(base_url="--base-url", retry="--retries"), str)
         assert_type(error.message, str)
         assert_type(error.code, str | None)
     except (ConfigurationError, ClientClosedError) as error:
@@ -145,7 +181,7 @@ def is_value_error(error: ConfigurationError) -> ValueError:
     return error
 
 
-# --- testing ---------------------------------------------------------------------------------
+# Testing.
 
 
 async def stand_in() -> None:

@@ -1,4 +1,4 @@
-"""A gateway, the page over it on a real socket, and a bare HTTP client to ask it with."""
+"""A gateway, the page over it on a real socket, and a bare HTTP client for it."""
 
 from collections.abc import AsyncIterator
 
@@ -10,11 +10,6 @@ from apimall_async import AsyncClient, RetryPolicy
 from apimall_async.testing import LocalGateway
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Name the marker of the tests that drive a browser."""
-    config.addinivalue_line("markers", "browser: drives a real chromium")
-
-
 @pytest.fixture
 async def gateway() -> AsyncIterator[LocalGateway]:
     """Run a gateway of 120 tasks."""
@@ -24,7 +19,7 @@ async def gateway() -> AsyncIterator[LocalGateway]:
 
 @pytest.fixture
 async def client(gateway: LocalGateway) -> AsyncIterator[AsyncClient]:
-    """Read it without patience, as the page's client should."""
+    """Read it with a short limit of time for retries, as the page's client should."""
     async with gateway.client(retry=RetryPolicy(max_time=0.2, wait_initial=0.01)) as client:
         yield client
 

@@ -74,7 +74,7 @@ async def running(server: Any) -> AsyncIterator[str]:
 async def test_json_lines_from_a_fastapi_service(
     lines_service: aiohttp.ClientSession, gateway: LocalGateway
 ) -> None:
-    """Every task once, newest first; or as many as are asked for."""
+    """Every task once, newest first; or as many as are requested."""
     for count in (None, 0, 7):
         params = {} if count is None else {"max_items": str(count)}
         async with lines_service.get("/history.jsonl", params=params) as response:
@@ -83,10 +83,10 @@ async def test_json_lines_from_a_fastapi_service(
         assert [task["task_id"] for task in tasks] == [task.task_id for task in gateway.tasks[:count]]
 
 
-async def test_the_fastapi_service_tells_errors(
+async def test_the_fastapi_service_sends_errors(
     lines_service: aiohttp.ClientSession, gateway: LocalGateway
 ) -> None:
-    """By the status if the first page fails, by cutting the answer off if a later one does."""
+    """By the status if the first page fails, by cutting the response off if a later one does."""
     gateway.fault(Fault.error(401), Fault.error(429, retry_after=1000))
     async with lines_service.get("/history.jsonl") as response:
         assert response.status == 502
@@ -95,7 +95,7 @@ async def test_the_fastapi_service_tells_errors(
         assert int(response.headers["Retry-After"]) >= 1000
 
 
-async def test_an_answer_of_the_fastapi_service_that_is_cut_is_seen_to_be(
+async def test_a_response_of_the_fastapi_service_that_is_cut_is_seen_to_be(
     lines_service: aiohttp.ClientSession, gateway: LocalGateway
 ) -> None:
     """No reader takes half of a history for the whole."""

@@ -1,4 +1,4 @@
-"""What the page's server refuses, and what it tells browsers to refuse."""
+"""What the page's server refuses, and what it makes browsers refuse."""
 
 import aiohttp
 import pytest
@@ -37,7 +37,7 @@ async def test_only_get_is_answered(service: aiohttp.ClientSession, path: str, m
 
 
 async def test_the_history_is_kept_by_no_cache(service: aiohttp.ClientSession) -> None:
-    """The data is not stored, the files are asked for anew with their ETag."""
+    """The data is not stored, the files are checked anew by their ETag."""
     async with service.get("/history/api/tasks") as response:
         assert response.headers["Cache-Control"] == "no-store"
     async with service.get("/history/static/page.css") as response:
@@ -53,8 +53,8 @@ async def test_other_sites_get_no_data(service: aiohttp.ClientSession, site: str
     headers = {"Sec-Fetch-Site": site}
     async with service.get("/history/api/tasks", headers=headers) as response:
         assert response.status == status
-        answer = await response.json()
-    assert ("tasks" in answer) is (status == 200)
+        body = await response.json()
+    assert ("tasks" in body) is (status == 200)
 
 
 async def test_other_sites_may_link_to_the_page(service: aiohttp.ClientSession) -> None:
@@ -113,7 +113,7 @@ async def test_no_other_file_is_served(service: aiohttp.ClientSession, path: str
         assert response.status == 404
 
 
-async def test_the_page_asks_for_nothing_from_elsewhere(service: aiohttp.ClientSession) -> None:
+async def test_the_page_loads_nothing_from_elsewhere(service: aiohttp.ClientSession) -> None:
     """And holds no inline script, style or handler, which the policy would refuse."""
     async with service.get("/history/") as response:
         page = await response.text()

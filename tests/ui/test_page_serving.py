@@ -17,7 +17,7 @@ from apimall_async.testing import Fault, LocalGateway
 from apimall_async.ui import demo_gateway, serve
 
 
-async def test_serve_answers_on_loopback_to_its_own_names(client: AsyncClient) -> None:
+async def test_serve_listens_on_loopback_and_accepts_its_own_names(client: AsyncClient) -> None:
     """By address and as localhost; the client stays open."""
     async with serve(client) as url, aiohttp.ClientSession() as http:
         assert url.startswith("http://127.0.0.1:")
@@ -33,7 +33,7 @@ async def test_serve_answers_on_loopback_to_its_own_names(client: AsyncClient) -
 
 
 async def test_serve_says_that_its_port_is_taken(client: AsyncClient) -> None:
-    """By the error that the command knows to tell."""
+    """By the error that the command reports."""
     async with serve(client) as url:
         port = int(url.rstrip("/").rpartition(":")[2])
         with pytest.raises(OSError, match="in use"):
@@ -56,7 +56,7 @@ async def test_a_reader_who_waits_does_not_keep_the_server_from_its_end(gateway:
 
 
 async def test_the_demonstration_is_alive() -> None:
-    """Tasks are born, run, and come to something; each is there once."""
+    """Tasks are created, run, and come to something; each is there once."""
     async with demo_gateway(30, pace=0.002) as gateway:
         old = {task.task_id for task in gateway.tasks}
         seen: dict[str, set[str]] = {}
@@ -102,9 +102,9 @@ async def test_the_command_shows_the_demonstration_until_ctrl_c() -> None:
     async with aiohttp.ClientSession() as http, http.get(f"{url}api/tasks") as response:
         assert len((await response.json())["tasks"]) == 50
     process.send_signal(signal.SIGINT)
-    _, words = await process.communicate()
+    _, errors = await process.communicate()
     assert process.returncode == 130
-    assert b"Traceback" not in words
+    assert b"Traceback" not in errors
 
 
 async def test_the_command_shows_the_account(gateway: LocalGateway) -> None:
@@ -115,8 +115,8 @@ async def test_the_command_shows_the_account(gateway: LocalGateway) -> None:
         tasks = (await response.json())["tasks"]
     assert tasks[0]["task_id"] == gateway.tasks[0].task_id
     process.terminate()
-    out, words = await process.communicate()
-    assert gateway.api_key.encode() not in out + words
+    out, errors = await process.communicate()
+    assert gateway.api_key.encode() not in out + errors
 
 
 @pytest.mark.parametrize(

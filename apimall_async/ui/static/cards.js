@@ -1,9 +1,10 @@
 // One task as a card. All that comes from the gateway is set as text; the image's URL is an http(s) one,
 // because the server sends no other.
 
-const template = document.getElementById("card");
+import { $, formatNumber } from "./dom.js";
 
-const numbers = new Intl.NumberFormat();
+const template = $("card");
+
 const clock = { hour: "2-digit", minute: "2-digit" };
 const today = new Intl.DateTimeFormat(undefined, clock);
 const thisYear = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", ...clock });
@@ -13,19 +14,19 @@ const KNOWN = new Set(["pending", "processing", "completed", "failed"]);
 const ICONS = { pending: "pending", processing: "processing", failed: "failed" };
 /** Characters of an id that stay in sight: ids of one hour begin alike. */
 const TAIL = 6;
-/** Milliseconds for which a copied id says so. */
+/** Milliseconds for which an id is shown as copied. */
 const COPIED = 1500;
-
-export function formatNumber(number) {
-  return numbers.format(number);
-}
+/** Fields that are on the card. All others are in its details: also those that are unknown here. */
+const ON_CARD = new Set(["task_id", "model", "status", "created_at", "credits_used", "credits_refunded", "image_url"]);
+/** Fields in the details at most, and characters of one. */
+const [MOST_FIELDS, LONGEST] = [50, 1000];
 
 /** The status as the filters and the colours know it. */
 export function statusGroup(task) {
   return KNOWN.has(task.status) ? task.status : "other";
 }
 
-export function capitalize(text) {
+function capitalize(text) {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
@@ -55,12 +56,27 @@ function describeCredits({ credits_used: used, credits_refunded: refunded }) {
   return [parts, spoken];
 }
 
+/** The terms and descriptions of a task's details, as text. */
+function describeDetails(task) {
+  const fields = Object.entries(task).filter(([name]) => !ON_CARD.has(name));
+  return fields.slice(0, MOST_FIELDS).flatMap(([name, value]) => {
+    const [term, description] = ["dt", "dd"].map((tag) => document.createElement(tag));
+    term.textContent = shorten(name);
+    description.textContent = value === null ? "–" : shorten(typeof value === "string" ? value : JSON.stringify(value));
+    return [term, description];
+  });
+}
+
+function shorten(text) {
+  return text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text;
+}
+
 export class Card {
-  /** Born while the reader was further down: not shown before he comes up, lest the page jump. */
+  /** Created while the reader was further down: not shown before he comes up, or the page would jump. */
   held = false;
   #parts;
 
-  constructor(task, say) {
+  constructor(task, announce) {
     this.element = template.content.cloneNode(true).firstElementChild;
     const part = (selector) => this.element.querySelector(selector);
     this.#parts = {
@@ -74,15 +90,18 @@ export class Card {
       time: part("time"),
       copy: part(".copy"),
       copyIcon: part(".copy use"),
+      details: part(".details"),
     };
-    const { image, copy } = this.#parts;
+    const { image, copy, details } = this.#parts;
     image.addEventListener("load", () => image.classList.add("loaded"));
     image.addEventListener("error", () => this.#showStandIn("broken", "Image not available"));
-    copy.addEventListener("click", () => this.#copy(say));
+    copy.addEventListener("click", () => this.#copy(announce));
     part(".id-head").textContent = task.task_id.slice(0, -TAIL);
     part(".id-tail").textContent = task.task_id.slice(-TAIL);
     copy.setAttribute("aria-label", `Copy task id ${task.task_id}`);
     copy.title = task.task_id;
+    details.addEventListener("toggle", () => this.#showDetails());
+    part("summary").setAttribute("aria-label", `Details of task ${task.task_id}`);
     this.show(task);
   }
 
@@ -97,6 +116,13 @@ export class Card {
     time.dateTime = time.title = task.created_at;
     credits.replaceChildren(...describeCredits(task));
     this.#showImage();
+    this.#showDetails();
+  }
+
+  /** Only where they are open: there may be thousands of cards. */
+  #showDetails() {
+    const { details } = this.#parts;
+    if (details.open) details.querySelector("dl").replaceChildren(...describeDetails(this.task));
   }
 
   #showImage() {
@@ -127,7 +153,7 @@ export class Card {
     }
   }
 
-  async #copy(say) {
+  async #copy(announce) {
     const { copy, copyIcon } = this.#parts;
     try {
       await navigator.clipboard.writeText(this.task.task_id);
@@ -136,10 +162,10 @@ export class Card {
       const id = copy.querySelector(".id");
       id.textContent = this.task.task_id;
       getSelection().selectAllChildren(id);
-      say("The id is selected: copy it with the keyboard.");
+      announce("The id is selected: copy it with the keyboard.");
       return;
     }
-    say("Task id copied.");
+    announce("Task id copied.");
     copy.classList.add("copied");
     copyIcon.setAttribute("href", "#icon-done");
     setTimeout(() => {

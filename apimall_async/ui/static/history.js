@@ -1,20 +1,20 @@
-// The part of the history that the page holds, and how it reads more. Knows no DOM.
+// The part of the history that the page has, and how it reads more. Knows no DOM.
 //
-// The server sends windows: `api/tasks?position=N` is a run of tasks that begins at or before the Nth,
-// counted from the newest, and goes on behind it. Positions move while tasks are born and deleted, so
-// they are guesses; what proves where a window lies are the tasks in it that are held already. See
-// _windows.py for why.
+// The server sends pages by position: `api/tasks?position=N` is a run of tasks that begins at or before the
+// Nth, counted from the newest, and goes on behind it. Positions move while tasks are created and deleted,
+// so they are guesses; what proves where a page is are the tasks in it that are known already. See
+// _pages.py for why.
 
-/** Where to look for the last task held, relative to where it should be: born ones push it on. */
+/** Where to look for the last known task, relative to where it should be: new ones push it on. */
 const SEARCH = [0, 45, -45, 90, -90, 180, -180, 360, -360];
-/** News at most that are joined to what is held; with more, as after a night asleep, start afresh. */
-const MOST_NEWS = 1000;
+/** New tasks at most that are joined to the known ones; with more, as after a night asleep, start afresh. */
+const MOST_NEW = 1000;
 /** Polls after which a task that runs, but is too old for them to show, is looked at by itself. */
 const STALE = 3;
 
 const RUNNING = new Set(["pending", "processing"]);
 
-/** Why a read failed, in the server's words: kind, message, advice, request_id, retryable, retry_after. */
+/** Why a read failed, as the server describes it: kind, message, advice, request_id, retryable, retry_after. */
 export class Failure extends Error {
   constructor(facts) {
     super(facts.message);
@@ -24,38 +24,38 @@ export class Failure extends Error {
 
 const NO_SERVER = {
   kind: "offline",
-  message: "The server of this page does not answer.",
+  message: "The server of this page does not respond.",
   advice: "If it was stopped, start it again.",
   retryable: true,
 };
 
 async function read(position) {
   let response;
-  let answer;
+  let page;
   try {
     response = await fetch(`api/tasks?position=${position}`);
-    answer = await response.json();
+    page = await response.json();
   } catch {
     throw new Failure(
-      response ? { ...NO_SERVER, message: `The server of this page answered ${response.status}.` } : NO_SERVER,
+      response ? { ...NO_SERVER, message: `The server of this page responded ${response.status}.` } : NO_SERVER,
     );
   }
-  if (!response.ok) throw new Failure(answer.error);
-  return answer;
+  if (!response.ok) throw new Failure(page.error);
+  return page;
 }
 
 /** Read the tasks that follow `known` (a Map of consecutive tasks by id), and whether the history ends. */
 async function readAfter(known) {
   for (const shift of SEARCH) {
-    const answer = await read(Math.max(0, known.size - 1 + shift));
-    const seam = answer.tasks.findLastIndex((task) => known.has(task.task_id));
-    const tasks = answer.tasks.slice(seam + 1);
-    // A window that ends amid the known ones lies too far up; one without any, elsewhere.
-    if (seam >= 0 && (tasks.length || answer.end)) return { ...answer, tasks };
+    const page = await read(Math.max(0, known.size - 1 + shift));
+    const last = page.tasks.findLastIndex((task) => known.has(task.task_id));
+    const tasks = page.tasks.slice(last + 1);
+    // A page that ends amid the known ones is too far up; one without any, elsewhere.
+    if (last >= 0 && (tasks.length || page.end)) return { ...page, tasks };
   }
   throw new Failure({
     kind: "moved",
-    message: "The history moved on too fast: the place was not found again.",
+    message: "The history moved on too fast: the last known task was not found again.",
     advice: "Reload the page to read it from its start.",
     retryable: false,
   });
@@ -68,13 +68,15 @@ export class History {
   /** id -> when it was last seen to run. */
   #running = new Map();
   #view;
-  /** Whether the last task held is the history's last. */
+  /** Whether a first page has come. */
+  started = false;
+  /** Whether the last known task is the history's last. */
   ended = false;
-  /** Milliseconds between two looks for news, as the server wants it. */
+  /** Milliseconds between two looks for new tasks, as the server wants it. */
   pollInterval = 5000;
 
   /**
-   * `view` draws: insert(task, id of the one it stands in front of or null, whether it was born meanwhile),
+   * `view` draws: insert(task, id of the one it stands in front of or null, whether it was created meanwhile),
    * update(task, what it was before), clear().
    */
   constructor(view) {
@@ -85,31 +87,28 @@ export class History {
     return this.#order.length;
   }
 
-  get tasks() {
-    return this.#tasks.values();
-  }
-
-  /** Read what follows the last task held. */
+  /** Read what follows the last known task. */
   async readOlder() {
     const { tasks, end } = await readAfter(this.#tasks);
     this.#append(tasks);
     this.ended = end;
   }
 
-  /** Read from the newest down to a task that is held. Nothing is drawn before all is there. */
+  /** Read from the newest down to a task that is known. Nothing is drawn before all is there. */
   async readNewer() {
-    const news = new Map();
-    const isHeld = (task) => this.#tasks.has(task.task_id);
-    let answer = await read(0);
+    const newest = new Map();
+    const isKnown = (task) => this.#tasks.has(task.task_id);
+    let page = await read(0);
     for (;;) {
-      for (const task of answer.tasks) news.set(task.task_id, task);
-      if (!this.size || answer.end || answer.tasks.some(isHeld) || news.size > MOST_NEWS) break;
-      answer = await readAfter(news);
+      for (const task of page.tasks) newest.set(task.task_id, task);
+      if (!this.size || page.end || page.tasks.some(isKnown) || newest.size > MOST_NEW) break;
+      page = await readAfter(newest);
     }
-    this.pollInterval = answer.poll_interval * 1000;
-    const tasks = [...news.values()];
-    if (tasks.some(isHeld)) this.#join(tasks);
-    else this.#startWith(tasks, answer.end);
+    this.pollInterval = page.poll_interval * 1000;
+    const tasks = [...newest.values()];
+    if (tasks.some(isKnown)) this.#join(tasks);
+    else this.#startWith(tasks, page.end);
+    this.started = true;
   }
 
   /** Look at a task that still ran when it was last seen, long ago. Does nothing if there is none. */
@@ -131,30 +130,30 @@ export class History {
     this.ended = end;
   }
 
-  #append(tasks, areNews = false) {
-    for (const task of tasks) this.#insert(task, this.size, areNews);
+  #append(tasks, areNew = false) {
+    for (const task of tasks) this.#insert(task, this.size, areNew);
   }
 
-  /** Put each new task in front of the one that follows it. Those behind the last one held come later. */
+  /** Put each new task in front of the one that follows it. Those behind the last known one come later. */
   #join(tasks) {
-    let place = null;
+    let position = null;
     for (const task of tasks.toReversed()) {
       if (this.#tasks.has(task.task_id)) {
         this.#update(task);
-        place = this.#order.indexOf(task.task_id);
-      } else if (place !== null) {
-        this.#insert(task, place, true);
+        position = this.#order.indexOf(task.task_id);
+      } else if (position !== null) {
+        this.#insert(task, position, true);
       }
     }
   }
 
-  #insert(task, place, isNews) {
+  #insert(task, position, isNew) {
     if (this.#tasks.has(task.task_id)) return;
-    const next = this.#order[place] ?? null;
-    this.#order.splice(place, 0, task.task_id);
+    const next = this.#order[position] ?? null;
+    this.#order.splice(position, 0, task.task_id);
     this.#tasks.set(task.task_id, task);
     this.#note(task);
-    this.#view.insert(task, next, isNews);
+    this.#view.insert(task, next, isNew);
   }
 
   #update(task) {

@@ -1,7 +1,7 @@
 """What an export has read so far, on disk: whole at any moment, whatever ends the process.
 
 It is an SQLite database, and not lines appended to a file, because an export that is resumed needs what a
-file of lines lacks: tasks put in front of others, tasks found by id without holding a million ids in
+file of lines lacks: records put in front of others, records found by id without holding a million ids in
 memory, many changes made as one, no torn end after a kill, and a lock that ends with its process.
 """
 
@@ -9,38 +9,45 @@ import sqlite3
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from itertools import dropwhile
+from operator import attrgetter
 from pathlib import Path
+from typing import TypeVar
 
-from apimall_async import ImageTask
-from apimall_async.cli._formats import JsonLines
+from apimall_async._conversion import Record
 
+
+R = TypeVar("R", bound=Record)
 
 _OURS = 0x4150494D  # SQLite's application_id; a database without it is another program's, and left alone
-_BATCH = 1_000  # tasks handed out at a time
-_ROOM = 2**40  # places left free in front of the first task, each time that tasks are put there
+_VERSION = 2  # SQLite's user_version; that of 0.1, which lacks unknown fields, has none
+_BATCH = 1_000  # records read at a time
+_ROOM = 2**40  # positions left free in front of the first record, each time that records are put there
 
 _CREATE = f"""
     BEGIN;
-    CREATE TABLE tasks (place INTEGER PRIMARY KEY, task_id TEXT NOT NULL UNIQUE, line TEXT NOT NULL);
+    CREATE TABLE records (position INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, line TEXT NOT NULL);
     PRAGMA application_id = {_OURS};
+    PRAGMA user_version = {_VERSION};
     COMMIT;
 """
-_FIRST = "SELECT coalesce(min(place), 0) FROM tasks"
-_KNOWS = "SELECT count(*) FROM tasks WHERE task_id = ? AND place >= ?"
-_APPEND = "INSERT OR IGNORE INTO tasks (task_id, line) VALUES (?, ?)"
+_FIRST = "SELECT coalesce(min(position), 0) FROM records"
+_KNOWS = "SELECT count(*) FROM records WHERE id = ? AND position >= ?"
+_APPEND = "INSERT OR IGNORE INTO records (id, line) VALUES (?, ?)"
 _PREPEND = f"""
-    INSERT OR IGNORE INTO tasks
-    SELECT coalesce(max(place), ? - {_ROOM}) + 1, ?, ? FROM tasks WHERE place < ?
+    INSERT OR IGNORE INTO records
+    SELECT coalesce(max(position), ? - {_ROOM}) + 1, ?, ? FROM records WHERE position < ?
 """  # noqa: S608 - a number of our own
 
+_id = attrgetter("task_id")
 
-class Part:
-    """The tasks read so far, newest first. What a task was when it was first read stays."""
+
+class Checkpoint:
+    """The records read so far, newest first. What a record was when it was first read stays."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._database = _connect(path)
-        self._count = self._number("SELECT count(*) FROM tasks")
+        self._count = self._number("SELECT count(*) FROM records")
         self.finished = False
         """Whether all that it holds is elsewhere, too."""
 
@@ -55,37 +62,38 @@ class Part:
 
     @property
     def first(self) -> int:
-        """The place of the newest task."""
+        """The position of the newest record."""
         return self._number(_FIRST)
 
     def clear(self) -> None:
-        """Forget every task."""
-        self._database.execute("DELETE FROM tasks")
+        """Forget every record."""
+        self._database.execute("DELETE FROM records")
         self._count = 0
 
-    def append(self, tasks: Sequence[ImageTask]) -> None:
+    def append(self, records: Sequence[Record]) -> None:
         """Put those that are not known behind all others."""
         with self.transaction():
-            self._insert(_APPEND, [(task.task_id, _line(task)) for task in tasks])
+            self._insert(_APPEND, [(_id(record), record.to_json()) for record in records])
 
-    def prepend(self, tasks: Sequence[ImageTask], first: int) -> bool:
-        """Put tasks, and after them those of further calls, in front of the place ``first``.
+    def prepend(self, records: Sequence[Record], first: int) -> bool:
+        """Put records, and after them those of further calls, in front of the position ``first``.
 
-        Only those before one that stands there, or behind, already. Say whether there is such a one.
+        Only those before one that is at this position, or behind it, already. Return whether there is such
+        a one.
         """
-        known = [number for number, task in enumerate(tasks) if self._knows(task, first)]
-        born = tasks[: known[0]] if known else tasks
-        self._insert(_PREPEND, [(first, task.task_id, _line(task), first) for task in born])
+        known = [number for number, record in enumerate(records) if self._knows(record, first)]
+        new = records[: known[0]] if known else records
+        self._insert(_PREPEND, [(first, _id(record), record.to_json(), first) for record in new])
         return bool(known)
 
-    def from_known(self, tasks: Sequence[ImageTask]) -> list[ImageTask]:
+    def from_known(self, records: Sequence[R]) -> list[R]:
         """Drop those before the first that is known; all of them if none is."""
         first = self.first
-        return list(dropwhile(lambda task: not self._knows(task, first), tasks))
+        return list(dropwhile(lambda record: not self._knows(record, first), records))
 
     def batches(self) -> Iterator[list[str]]:
-        """Hand out the tasks as lines of JSON."""
-        rows = self._database.execute("SELECT line FROM tasks ORDER BY place")
+        """Read the records, some at a time, as lines of JSON."""
+        rows = self._database.execute("SELECT line FROM records ORDER BY position")
         while batch := rows.fetchmany(_BATCH):
             yield [line for (line,) in batch]
 
@@ -106,8 +114,8 @@ class Part:
     def _insert(self, statement: str, rows: Sequence[tuple[str | int, ...]]) -> None:
         self._count += max(0, self._database.executemany(statement, rows).rowcount)
 
-    def _knows(self, task: ImageTask, first: int) -> bool:
-        return self._number(_KNOWS, task.task_id, first) > 0
+    def _knows(self, record: Record, first: int) -> bool:
+        return self._number(_KNOWS, _id(record), first) > 0
 
     def _number(self, query: str, *values: str | int) -> int:
         (number,) = self._database.execute(query, values).fetchone()
@@ -115,8 +123,8 @@ class Part:
 
 
 @contextmanager
-def open_part(path: Path) -> Generator[Part]:
-    """Open the part at ``path``, or begin one. It is removed in the end if it is empty, or finished.
+def open_checkpoint(path: Path) -> Generator[Checkpoint]:
+    """Open the checkpoint at ``path``, or begin one. It is removed in the end if it is empty, or finished.
 
     Raises:
         OSError: it cannot be read or written, is another program's, or another process has it open.
@@ -125,15 +133,11 @@ def open_part(path: Path) -> Generator[Part]:
     if path.is_symlink():
         raise OSError(f"{path} is a link: it is not followed")
     try:
-        with closing(Part(path)) as part:
-            yield part
+        with closing(Checkpoint(path)) as checkpoint:
+            yield checkpoint
     except sqlite3.Error as error:
         busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY  # the other bits are details
         raise OSError(f"{path}: {'another process is writing it' if busy else error}") from error
-
-
-def _line(task: ImageTask) -> str:
-    return JsonLines().page([task]).rstrip("\n")
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -151,8 +155,11 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
     database.execute("PRAGMA locking_mode = EXCLUSIVE")
     (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
     (owner,) = database.execute("PRAGMA application_id").fetchone()
+    (version,) = database.execute("PRAGMA user_version").fetchone()
     if owner != _OURS and (tables or owner):
         raise OSError(f"{path} is another program's database")
+    if tables and version != _VERSION:
+        raise OSError(f"{path} is of another version of this command: delete it to begin anew")
     # Whatever is written goes to a log first, and counts only when it is there as a whole. Synced now and
     # then, the log may lose its last pages with the power, but none to a mere kill.
     database.execute("PRAGMA journal_mode = WAL")

@@ -7,7 +7,7 @@ from apimall_async import AsyncClient
 
 
 async def main() -> None:
-    """Walk from the newest task to the oldest."""
+    """Read from the newest task to the oldest."""
     counts: Counter[str] = Counter()
     async with AsyncClient() as client:
         async for page in client.iter_history_pages(read_ahead=8):

@@ -1,4 +1,4 @@
-"""What users do with a client, by chance: read, walk, break off, raise, cancel, close it under a walk."""
+"""What users do with a client, by chance: read, iterate, break, raise, cancel, close it in an iteration."""
 
 import asyncio
 import random
@@ -18,8 +18,8 @@ POLICY = RetryPolicy(max_tries=8, max_time=20.0, wait_initial=0.005, wait_max=0.
 TIMEOUT = 0.5  # seconds of one attempt
 STUCK = 120.0  # seconds that nothing takes that makes headway
 
-_WALKS: list[dict[str, Any]] = [{}, {}, {"exact": True}, *({"read_ahead": n} for n in (1, 2, 4, 8))]
-_ENDINGS = ["end", "end", "end", "break", "raise", "cancel", "cancel", "time out", "sibling"]
+_KINDS: list[dict[str, Any]] = [{}, {}, {"exact": True}, *({"read_ahead": n} for n in (1, 2, 4, 8))]
+_ENDS = ["end", "end", "end", "break", "raise", "cancel", "cancel", "time out", "sibling"]
 
 
 class WhimError(Exception):
@@ -30,11 +30,11 @@ class WhimError(Exception):
 class Score:
     """What was done, and what came of it."""
 
-    walks: Counter[str] = attrs.field(factory=Counter[str])
-    endings: Counter[str] = attrs.field(factory=Counter[str])
+    uses: Counter[str] = attrs.field(factory=Counter[str])
+    ends: Counter[str] = attrs.field(factory=Counter[str])
     tasks: int = 0
-    judged: int = 0
-    judged_plain: int = 0
+    checked: int = 0
+    checked_plain: int = 0
     clients: int = 0
     broken: list[tuple[Promise, str]] = attrs.field(factory=list[tuple[Promise, str]])
 
@@ -74,9 +74,9 @@ class User:
                 group.create_task(self.use(client, key))
 
     async def use(self, client: AsyncClient, key: str) -> None:
-        """Use a client once, and judge what came of it."""
+        """Use a client once, and check what came of it."""
         ledger = self._gateway.ledgers[key]
-        kind = self._rng.choice(_WALKS)
+        kind = self._rng.choice(_KINDS)
         reading = _Reading(client, kind, self._rng)
         try:
             await self._use(reading, ledger)
@@ -87,7 +87,7 @@ class User:
         begin = now()
         try:
             async with asyncio.timeout(STUCK):
-                ending = await reading.run()
+                how = await reading.run()
         except TimeoutError:
             raise BrokenPromiseError(Promise.END, "stuck") from None
         except BrokenPromiseError:
@@ -96,22 +96,22 @@ class User:
             raise BrokenPromiseError(Promise.TYPED, repr(error)) from error
         end = now()
         await self._gateway.catch_up()
-        self._score.walks[reading.name] += 1
-        self._score.endings[ending] += 1
+        self._score.uses[reading.name] += 1
+        self._score.ends[how] += 1
         self._score.tasks += len(reading.ids)
-        self._judge(ledger, reading, begin, end, complete=ending == "complete")
+        self._check(ledger, reading, begin, end, complete=how == "complete")
 
-    def _judge(
+    def _check(
         self, ledger: Ledger, reading: "_Reading", begin: float, end: float, *, complete: bool
     ) -> None:
         ledger.check_known(reading.ids)
         whole = complete and reading.unlimited
-        if reading.plain and not (ledger.only_births(begin, end) and (whole or reading.from_head)):
+        if reading.plain and not (ledger.only_created(begin, end) and (whole or reading.from_newest)):
             return  # it promises no more
-        self._score.judged += 1
-        self._score.judged_plain += reading.plain
-        ledger.judge(
-            reading.ids, begin, end, whole=whole, ordered=not reading.plain, from_head=reading.from_head
+        self._score.checked += 1
+        self._score.checked_plain += reading.plain
+        ledger.check(
+            reading.ids, begin, end, whole=whole, ordered=not reading.plain, from_newest=reading.from_newest
         )
 
 
@@ -124,33 +124,33 @@ class _Reading:
         self._rng = rng
         self._one_page = rng.random() < 0.15
         self._by_pages = rng.random() < 0.3
-        self._options = {"limit": rng.choice((50, 50, 50, 20, 13)), **kind}
+        self._options = {"page_size": rng.choice((50, 50, 50, 20, 13)), **kind}
         if rng.random() < 0.2:
             self._options["max_items"] = rng.choice((0, 1, 30, 120))
         if rng.random() < 0.15:
             self._options["start_page"] = rng.randint(2, 6)
-        self._ending = rng.choice(_ENDINGS)
+        self._end = rng.choice(_ENDS)
         self._leave_at = rng.randint(1, 400)
         self._pause = rng.choice((0.0, 0.0, 0.002, 0.02))
 
     def __str__(self) -> str:
-        return f"{self.name} {self._options} ({self._ending})"
+        return f"{self.name} {self._options} ({self._end})"
 
     @property
     def name(self) -> str:
         """What is used."""
         if self._one_page:
             return "list_history"
-        walk = "plain" if self.plain else f"read_ahead={self._options.get('read_ahead', 0)}"
-        return f"{'iter_history_pages' if self._by_pages else 'iter_history'}, {walk}"
+        kind = "plain" if self.plain else f"read_ahead={self._options.get('read_ahead', 0)}"
+        return f"{'iter_history_pages' if self._by_pages else 'iter_history'}, {kind}"
 
     @property
     def plain(self) -> bool:
-        """Whether it is a walk that can overlook deletions."""
+        """Whether it is an iteration that can overlook deletions."""
         return not (self._one_page or self._options.keys() & {"exact", "read_ahead"})
 
     @property
-    def from_head(self) -> bool:
+    def from_newest(self) -> bool:
         """Whether it begins with the newest task."""
         return not self._one_page and "start_page" not in self._options
 
@@ -160,10 +160,10 @@ class _Reading:
         return not self._one_page and "max_items" not in self._options
 
     async def run(self) -> str:
-        """Read, and tell how it ended."""
+        """Read, and return how it ended."""
         ways = {"cancel": self._cancelled, "time out": self._timed_out, "sibling": self._beside_a_sibling}
         try:
-            return await ways.get(self._ending, self._read)()
+            return await ways.get(self._end, self._read)()
         except WhimError:
             return "consumer's own error"
         except ApimallError as error:
@@ -205,23 +205,23 @@ class _Reading:
 
     async def _read(self) -> str:
         if self._one_page:
-            page = await self._client.list_history(self._rng.randint(1, 5), self._options["limit"])
+            page = await self._client.list_history(self._rng.randint(1, 5), self._options["page_size"])
             self.ids = [task.task_id for task in page.items]
             return "complete"
         iterate = self._client.iter_history_pages if self._by_pages else self._client.iter_history
-        walk: Any = iterate(**self._options)
+        iteration: Any = iterate(**self._options)
         if self._rng.random() < 0.5:
-            async with aclosing(walk):
-                return await self._consume(walk)
-        return await self._consume(walk)
+            async with aclosing(iteration):
+                return await self._consume(iteration)
+        return await self._consume(iteration)
 
-    async def _consume(self, walk: AsyncGenerator[ImageTask | HistoryPage]) -> str:
-        async for item in walk:
+    async def _consume(self, iteration: AsyncGenerator[ImageTask | HistoryPage]) -> str:
+        async for item in iteration:
             tasks = item.items if isinstance(item, HistoryPage) else (item,)
             self.ids += [task.task_id for task in tasks]
-            if len(self.ids) >= self._leave_at and self._ending == "break":
+            if len(self.ids) >= self._leave_at and self._end == "break":
                 return "broke off"
-            if len(self.ids) >= self._leave_at and self._ending == "raise":
+            if len(self.ids) >= self._leave_at and self._end == "raise":
                 raise WhimError
             if self._pause and self._rng.random() < 0.05:
                 await asyncio.sleep(self._pause)

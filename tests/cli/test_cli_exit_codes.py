@@ -1,4 +1,4 @@
-"""How the command ends, and what it says then."""
+"""The exit code of the command, and what it prints then."""
 
 import importlib
 import os
@@ -14,7 +14,7 @@ from click.testing import Result
 import apimall_async
 from apimall_async import ApimallError, APITimeoutError, cli
 from apimall_async.cli._app import apimall
-from apimall_async.cli._failures import complain, ending_of
+from apimall_async.cli._errors import exit_code_of, print_error
 from apimall_async.testing import Fault, LocalGateway
 
 
@@ -32,18 +32,18 @@ Run = Callable[..., Result]
         (Fault.error(403), 3, ["API access not approved", "has API access"]),
         (Fault.error(404), 1, ["Resource not found", "origin"]),
         (Fault.error(429), 4, ["Rate limit exceeded", "--retry-for"]),
-        (Fault.error(429, retry_after=7.2), 4, ["Rate limit", "to wait 8 s; try again later"]),
+        (Fault.error(429, retry_after=7.2), 4, ["retry_after 7.2", "try again later"]),
         (Fault.html(502), 1, ["502", "try again later"]),
         (Fault.reset(), 5, ["", "check the network"]),
         (Fault.half(), 1, ["expected JSON", "newer release"]),
-        (Fault.stuck(2), 1, ["asked for page 1, got page 2", "again"]),
+        (Fault.stuck(2), 1, ["requested page 1, got page 2", "again"]),
         (Fault.error(418), 1, ["418"]),
     ],
 )
 def test_each_failure_has_its_code_and_words(
     run: Run, gateway: LocalGateway, fault: Fault, code: int, words: list[str]
 ) -> None:
-    """One line says what happened, the next what to do; stdout has nothing, and no key is told."""
+    """One line says what happened, the next what to do; stdout has nothing, and the key is nowhere."""
     gateway.fault(fault)
     result = run("history", "--retry-for", "0", "--format", "csv")
     lines = result.stderr.splitlines()
@@ -64,17 +64,17 @@ def test_no_gateway_there(run: Run, gateway: LocalGateway) -> None:
 
 
 def test_timeouts_are_the_network_s(capsys: pytest.CaptureFixture[str]) -> None:
-    """The advice is the option that helps."""
-    error = APITimeoutError("no whole answer within 30 seconds")
-    complain(error)
-    assert ending_of(error) == 5
+    """The hint names the option that helps."""
+    error = APITimeoutError("no whole response within 30 seconds")
+    print_error(error)
+    assert exit_code_of(error) == 5
     assert "--timeout" in capsys.readouterr().err
 
 
 def test_errors_yet_unknown_are_plain_failures(capsys: pytest.CaptureFixture[str]) -> None:
-    """An error without facts and advice is one line."""
-    complain(ApimallError("new"))
-    assert ending_of(ApimallError("new")) == 1
+    """An error without facts and a hint is one line."""
+    print_error(ApimallError("new"))
+    assert exit_code_of(ApimallError("new")) == 1
     assert capsys.readouterr().err == "apimall: new\n"
 
 
@@ -102,9 +102,10 @@ def test_unusable_configuration_is_wrong_usage(run: Run, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["history", "--limit", "51"],
+        ["history", "--page-size", "51"],
+        ["history", "--page-size", "0"],
         ["history", "--page", "0"],
-        ["history", "--max-items", "0"],
+        ["history", "--limit", "0"],
         ["history", "--read-ahead", "-1"],
         ["history", "--format", "xml"],
         ["history", "--api-key", "sk-"],
@@ -119,6 +120,26 @@ def test_wrong_usage(run: Run, gateway: LocalGateway, arguments: list[str]) -> N
     result = run(*arguments)
     assert (result.exit_code, result.stdout) == (2, "")
     assert gateway.requests == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["history", "--max-items", "5"], "--max-items is now --limit"),
+        (["download", "images", "--max-items", "5"], "--max-items is now --limit"),
+        (["download", "images", "--at-once", "2"], "--at-once is now --concurrency"),
+    ],
+)
+def test_an_option_s_old_name_is_refused(
+    run: Run, gateway: LocalGateway, arguments: list[str], hint: str
+) -> None:
+    """The new name is given, and the help has the new name alone."""
+    result = run(*arguments)
+    assert (result.exit_code, gateway.requests) == (2, [])
+    assert result.stderr.endswith(f"Error: {hint}\n")
+    old, *_, new = hint.split()
+    help_text = run(arguments[0], "--help").stdout
+    assert (old in help_text, new in help_text) == (False, True)
 
 
 @pytest.fixture
@@ -147,7 +168,7 @@ def test_closed_pipe_needs_no_words(
 
 
 def test_full_disk_is_a_failure(run_on_files: Callable[..., tuple[int, str]], gateway: LocalGateway) -> None:
-    """The rows are lost, and this is said, once."""
+    """The rows are lost, and this is reported, once."""
     full = os.open("/dev/full", os.O_WRONLY)
     assert run_on_files(full, "history") == (1, "apimall: No space left on device\n")
 
