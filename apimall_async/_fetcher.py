@@ -58,7 +58,7 @@ class Fetcher:
         try:
             return await self._attempt(call)
         except APIError as error:
-            if not error.retryable or self.max_tries == 1:
+            if _is_final(error) or self.max_tries == 1:
                 raise
             failed = error
         return await self._try_again(call, failed)
