@@ -94,14 +94,15 @@ def _read(query: Mapping[str, str], name: str) -> int:
     raise Refusal(HTTPStatus.BAD_REQUEST, f"{name} must be an integer {bounds}")
 
 
-def page_body(items: Sequence[bytes], page: int, limit: int, request_id: str) -> bytes:
+def page_response(items: Sequence[bytes], page: int, limit: int, request_id: str) -> Response:
     """Join items, each in JSON, to the contract's page (*Response Parameters*)."""
-    return b'{"success":true,"data":{"items":[%b],"page":%d,"limit":%d},"request_id":"%b"}' % (
+    body = b'{"success":true,"data":{"items":[%b],"page":%d,"limit":%d},"request_id":"%b"}' % (
         b",".join(items),
         page,
         limit,
         request_id.encode(),
     )
+    return Response(HTTPStatus.OK, body, json_headers(), len(items))
 
 
 def error_body(status: int, request_id: str, message: str = "") -> bytes:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import inspect
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Generator, Iterable, Mapping
 from http import HTTPStatus
@@ -18,15 +17,14 @@ from apimall_async.testing._contract import (
     Refusal,
     RequestIds,
     Response,
-    json_headers,
-    page_body,
+    page_response,
     read_query,
 )
 from apimall_async.testing._faults import Fault
 from apimall_async.testing._history import History, R
 from apimall_async.testing._images import image_response, task_of
-from apimall_async.testing._journal import RecordedRequest
-from apimall_async.testing._limits import RateLimit
+from apimall_async.testing._journal import RecordedRequest, record_request
+from apimall_async.testing._limits import RateLimit, admit
 from apimall_async.testing._samples import sample_history
 from apimall_async.testing._server import Server, running_in_thread
 
@@ -206,16 +204,7 @@ class LocalGateway(Generic[R]):
         return delivered
 
     def _record(self, request: web.BaseRequest) -> RecordedRequest:
-        record = RecordedRequest(
-            method=request.method,
-            path=request.path,
-            query=request.query,
-            headers=request.headers,
-            received_at=time.monotonic(),
-        )
-        if record.path == self._path:
-            with contextlib.suppress(Refusal):
-                record.page, record.limit = read_query(record.query)
+        record = record_request(request, self._path)
         if len(self.requests) >= _JOURNAL:
             del self.requests[: _JOURNAL // 2]
         self.requests.append(record)
@@ -255,13 +244,12 @@ class LocalGateway(Generic[R]):
         if task_id:
             return image_response(task_id, record.headers.get("Range"))
         history = self._authorize(record.headers.get("Authorization", ""))
-        self._admit()
+        admit(self.rate_limit)
         page, limit = read_query(record.query)
         limit = min(limit, self.max_limit, fault.max_limit or limit)
         served = fault.page or page
-        tasks = history.read(served, limit)
-        body = page_body(tasks, page if fault.echo_requested else served, limit, request_id)
-        return Response(HTTPStatus.OK, body, json_headers(), len(tasks))
+        echo = page if fault.echo_requested else served
+        return page_response(history.read(served, limit), echo, limit, request_id)
 
     def _has_image(self, task_id: str | None) -> bool:
         return any(task_id in history for history in self.accounts.values())
@@ -271,14 +259,6 @@ class LocalGateway(Generic[R]):
         if scheme != "Bearer" or key not in self.accounts:
             raise Refusal(HTTPStatus.UNAUTHORIZED)
         return self.accounts[key]
-
-    def _admit(self) -> None:
-        limit = self.rate_limit
-        if limit is None or limit.admit():
-            return
-        wait = limit.retry_after
-        headers = None if wait is None else {"Retry-After": f"{wait:g}"}
-        raise Refusal(HTTPStatus.TOO_MANY_REQUESTS, headers=headers)
 
 
 def _make(tasks: int | Iterable[R], seed: int) -> Iterable[R]:

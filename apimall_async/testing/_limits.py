@@ -2,7 +2,10 @@
 
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Self
+
+from apimall_async.testing._contract import Refusal
 
 
 # A window of n / seconds x seconds refills n requests but for a rounding error.
@@ -62,3 +65,17 @@ class RateLimit:
             return False
         self._tokens -= 1
         return True
+
+
+def admit(limit: RateLimit | None) -> None:
+    """Let a request pass.
+
+    Raises:
+        Refusal: 429, it is one too many.
+
+    """
+    if limit is None or limit.admit():
+        return
+    wait = limit.retry_after
+    headers = None if wait is None else {"Retry-After": f"{wait:g}"}
+    raise Refusal(HTTPStatus.TOO_MANY_REQUESTS, headers=headers)
