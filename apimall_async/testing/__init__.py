@@ -11,6 +11,7 @@ from apimall_async.testing._gateway import LocalGateway
 from apimall_async.testing._history import History
 from apimall_async.testing._journal import RecordedRequest
 from apimall_async.testing._limits import RateLimit
+from apimall_async.testing._paging import PastEnd, Ties
 from apimall_async.testing._samples import sample_history
 
 
@@ -18,7 +19,9 @@ __all__ = [
     "Fault",
     "History",
     "LocalGateway",
+    "PastEnd",
     "RateLimit",
     "RecordedRequest",
+    "Ties",
     "sample_history",
 ]

@@ -17,7 +17,6 @@ from apimall_async.testing._contract import (
     Refusal,
     RequestIds,
     Response,
-    page_response,
     read_query,
 )
 from apimall_async.testing._faults import Fault
@@ -25,6 +24,7 @@ from apimall_async.testing._history import History, R
 from apimall_async.testing._images import image_response, task_of
 from apimall_async.testing._journal import RecordedRequest, record_request
 from apimall_async.testing._limits import RateLimit, admit
+from apimall_async.testing._paging import Hidden, Paging, PastEnd, Ties
 from apimall_async.testing._samples import sample_history
 from apimall_async.testing._server import Server, running_in_thread
 
@@ -59,6 +59,9 @@ class LocalGateway(Generic[R]):
         max_limit: int = MAX_PAGE_SIZE,
         rate_limit: RateLimit | None = None,
         latency: float = 0.0,
+        past_end: PastEnd = "empty",
+        hidden: Hidden[R] = (),
+        ties: Ties = "stable",
     ) -> None:
         """Make a gateway, not yet started.
 
@@ -74,6 +77,12 @@ class LocalGateway(Generic[R]):
             max_limit: a larger limit is served, and echoed, as this.
             rate_limit: refuses requests with 429; None refuses none.
             latency: seconds before each response.
+            past_end: what a page behind the last one is, see PastEnd. Page 1 is as always.
+            hidden: ids of tasks that no page shows, or a function that is true of them. See ``hidden``.
+            ties: "any" if tasks of one ``created_at`` change places at each request, see Ties.
+
+        Raises:
+            ValueError: ``past_end``, ``hidden`` or ``ties`` is none of these.
 
         """
         self.api_key = api_key
@@ -85,6 +94,7 @@ class LocalGateway(Generic[R]):
         self.max_limit = max_limit
         self.rate_limit = rate_limit
         self.latency = latency
+        self._paging = Paging(past_end, hidden, ties)
         self.requests: list[RecordedRequest] = []
         """The journal: every request in order of arrival, the latest 100 000 at most."""
         self._path = path
@@ -158,8 +168,22 @@ class LocalGateway(Generic[R]):
 
     @property
     def tasks(self) -> list[R]:
-        """The tasks of ``api_key`` as they are now, newest first: a copy."""
+        """The tasks of ``api_key`` as they are now, newest first: a copy. Those that are hidden, too."""
         return self.history.tasks
+
+    @property
+    def hidden(self) -> Hidden[R]:
+        """The ids of tasks that no page of any account shows, or a function that is true of such tasks.
+
+        Tasks are hidden after a page is cut, as where a back end drops what was moderated from what it
+        read: a page of 50 in the middle has 49, and ``tasks`` still has all. May be set at any time; a set
+        counts as it is at each request.
+        """
+        return self._paging.hidden
+
+    @hidden.setter
+    def hidden(self, hidden: Hidden[R]) -> None:
+        self._paging.hidden = hidden
 
     def insert(self, *tasks: R) -> None:
         """See History.insert."""
@@ -249,7 +273,7 @@ class LocalGateway(Generic[R]):
         limit = min(limit, self.max_limit, fault.max_limit or limit)
         served = fault.page or page
         echo = page if fault.echo_requested else served
-        return page_response(history.read(served, limit), echo, limit, request_id)
+        return self._paging.respond(history, served, limit, request_id, echo=echo)
 
     def _has_image(self, task_id: str | None) -> bool:
         return any(task_id in history for history in self.accounts.values())

@@ -3,6 +3,7 @@
 import random
 import threading
 from collections.abc import Iterable
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Generic, Protocol, cast
 
 import attrs
@@ -16,6 +17,8 @@ class Item(Protocol):
 
     @property
     def task_id(self) -> str: ...
+    @property
+    def created_at(self) -> object: ...
     def to_json(self) -> str: ...
 
 
@@ -40,6 +43,7 @@ class History(Generic[R]):
         self._encoded: dict[str, bytes] = {}
         self._origin = ""
         self._rng = random.Random(seed)  # noqa: S311 - nothing secret here
+        self._tie_rng = random.Random(seed)  # noqa: S311 - idem; apart, so that new tasks do not depend on it
         self._lock = threading.RLock()
         self.insert(*tasks)
 
@@ -111,12 +115,39 @@ class History(Generic[R]):
             self._origin = origin
             self._encoded.clear()
 
-    def read(self, page: int, limit: int) -> list[bytes]:
-        """Return the tasks of one page in JSON, newest first: what the gateway sends."""
+    def read(self, page: int, limit: int, *, shuffle_ties: bool = False) -> tuple[list[tuple[R, bytes]], int]:
+        """Read one page, newest first: its tasks, each as it is and in JSON; and the number of the last page.
+
+        ``shuffle_ties`` reads the list in another order each time: tasks that stand side by side and have one
+        ``created_at`` change places.
+        """
         with self._lock:
             end = max(0, len(self._ids) - (page - 1) * limit)
-            ids = reversed(self._ids[max(0, end - limit) : end])
-            return [self._encoded.get(task_id) or self._encode(task_id) for task_id in ids]
+            start = max(0, end - limit)
+            ids = self._shuffled(start, end) if shuffle_ties else self._ids[start:end]
+            rows = [
+                (self._task(task_id), self._encoded.get(task_id) or self._encode(task_id))
+                for task_id in reversed(ids)
+            ]
+            return rows, max(1, -(-len(self._ids) // limit))
+
+    def _shuffled(self, start: int, end: int) -> list[str]:
+        """Cut a page out of the list as it would be if the tasks of every group had changed places."""
+        # Only the groups on the page are shuffled, but each of them whole, because the page may cut it.
+        first, last = start, end
+        while 0 < first < end and self._created_at(first - 1) == self._created_at(first):
+            first -= 1
+        while start < last < len(self._ids) and self._created_at(last - 1) == self._created_at(last):
+            last += 1
+        ids: list[str] = []
+        for _, positions in groupby(range(first, last), self._created_at):
+            group = [self._ids[position] for position in positions]
+            self._tie_rng.shuffle(group)
+            ids += group
+        return ids[start - first : end - first]
+
+    def _created_at(self, position: int) -> object:
+        return self._tasks[self._ids[position]].created_at
 
     def _encode(self, task_id: str) -> bytes:
         encoded = self._encoded[task_id] = self._task(task_id).to_json().encode()

@@ -29,21 +29,42 @@ _GAP = 30_000.0  # mean milliseconds from one task to the next
 _READ_AT = 3_000  # milliseconds after the newest was created
 
 
-def sample_history(n: int, *, seed: int = 0, newest: datetime = NEWEST) -> list[ImageTask]:
+def sample_history(
+    n: int, *, seed: int = 0, newest: datetime = NEWEST, max_batch: int = 1
+) -> list[ImageTask]:
     """Make n tasks, newest first; the same for the same arguments. A million take a few seconds.
 
     The newest few are pending or processing; of the others one in sixteen failed and was refunded.
     An image_url is a mere path, which a LocalGateway completes to a URL of its own.
+
+    Args:
+        n: how many.
+        seed: of what is made.
+        newest: when the newest was created.
+        max_batch: tasks are created in batches of 1 to so many, drawn from the seed; those of a batch share
+            their ``created_at``.
+
+    Raises:
+        ValueError: ``max_batch`` is less than 1.
+
     """
+    if max_batch < 1:
+        raise ValueError(f"max_batch must be 1 or more, not {max_batch}")
     rng = random.Random(seed)  # noqa: S311 - nothing secret here
+    batches = random.Random(seed)  # noqa: S311 - idem; apart, so that nothing else depends on max_batch
     tasks: list[ImageTask] = []
     age = _READ_AT
+    left = batches.randint(1, max_batch)
     for randomness, model in zip(_ulid_randomness(n, rng), _models(n, rng), strict=True):
         created_at = newest - timedelta(milliseconds=age - _READ_AT)
         duration = _QUEUED + round(rng.expovariate(1 / _RUNNING))
         failed = rng.random() < _FAILING
         tasks.append(_task(randomness, model, created_at, age=age, duration=duration, failed=failed))
-        age += 1 + round(rng.expovariate(1 / _GAP))
+        gap = 1 + round(rng.expovariate(1 / _GAP))
+        left -= 1
+        if not left:
+            age += gap
+            left = batches.randint(1, max_batch)
     return tasks
 
 

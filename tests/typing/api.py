@@ -40,8 +40,10 @@ from apimall_async.testing import (
     Fault,
     History,
     LocalGateway,
+    PastEnd,
     RateLimit,
     RecordedRequest,
+    Ties,
     sample_history,
 )
 from apimall_async.ui import create_app, demo_gateway, serve
@@ -186,7 +188,7 @@ def is_value_error(error: ConfigurationError) -> ValueError:
 
 async def stand_in() -> None:
     """A gateway with everything."""
-    tasks = sample_history(10, seed=1)
+    tasks = sample_history(10, seed=1, max_batch=4)
     assert_type(tasks, list[ImageTask])
     limit = RateLimit(5, 10, 2.0)
     RateLimit.window(5, 2.0, retry_after=1)
@@ -201,7 +203,16 @@ async def stand_in() -> None:
         max_limit=20,
         rate_limit=limit,
         latency=0.1,
+        past_end="last",
+        hidden={tasks[3].task_id},
+        ties="any",
     )
+    past_end: PastEnd = 404
+    ties: Ties = "stable"
+    other = LocalGateway(tasks, past_end=past_end, hidden=lambda task: task.status == "failed", ties=ties)
+    assert_type(other, LocalGateway)
+    other.hidden = [tasks[3].task_id]
+    LocalGateway[ImageTask](7, hidden=lambda task: task.status == "failed")
     async with gateway as same, same.client() as client:
         assert_type(same, LocalGateway)
         assert_type(client, AsyncClient)
