@@ -2,12 +2,12 @@
 
 import asyncio
 import math
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from apimall_async.cli._text import count
-from apimall_async.testing import LocalGateway, RateLimit
+from apimall_async.testing import LocalGateway, PastEnd, RateLimit
 
 
 _EPILOG = """\b
@@ -80,6 +80,13 @@ class _Number(click.FloatRange):
     metavar="SECONDS",
     help="The Retry-After of a 429.  [default: no such header]",
 )
+@click.option(
+    "--past-end",
+    type=click.Choice(get_args(PastEnd)),
+    default="empty",
+    show_default=True,
+    help="The response to a page behind the last one.",
+)
 def gateway(
     *,
     port: int,
@@ -89,13 +96,16 @@ def gateway(
     rate: float | None,
     burst: int,
     retry_after: float | None,
+    past_end: PastEnd,
 ) -> None:
     """Run a local gateway with made-up tasks until Ctrl-C.
 
     It responds as the real one does, on this machine only. Its key opens nothing else.
     """
     limit = RateLimit(rate, burst, retry_after) if rate else None
-    stand_in = LocalGateway(items, seed=seed, port=port, rate_limit=limit, latency=latency_ms / 1000)
+    stand_in = LocalGateway(
+        items, seed=seed, port=port, rate_limit=limit, latency=latency_ms / 1000, past_end=past_end
+    )
     asyncio.run(_serve(stand_in))
 
 

@@ -4,9 +4,11 @@ import argparse
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from typing import get_args
 
 from apimall_async.testing._gateway import LocalGateway
 from apimall_async.testing._limits import RateLimit
+from apimall_async.testing._paging import PastEnd
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -19,6 +21,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         port=options.port,
         rate_limit=limit,
         latency=options.latency_ms / 1000,
+        past_end=options.past_end,
     )
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(gateway))
@@ -40,5 +43,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--burst", type=int, default=1, help="requests at once, within the rate")
     parser.add_argument(
         "--retry-after", type=float, help="seconds in the Retry-After of a 429; none: no such header"
+    )
+    parser.add_argument(
+        "--past-end",
+        type=lambda text: int(text) if text.isdecimal() else text,
+        choices=get_args(PastEnd),
+        default="empty",
+        help="the response to a page behind the last one",
     )
     return parser

@@ -112,6 +112,7 @@ def test_unusable_configuration_is_wrong_usage(run: Run, monkeypatch: pytest.Mon
         ["history", "--demo", "--base-url", "http://127.0.0.1:1"],
         ["gateway", "--rate", "nan"],
         ["gateway", "--latency-ms", "inf"],
+        ["gateway", "--past-end", "403"],
         ["nonsense"],
     ],
 )

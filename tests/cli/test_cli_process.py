@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import attrs
 import pytest
@@ -90,7 +91,7 @@ def test_on_a_terminal(spawn: Callable[..., Any], columns: int) -> None:
 
 def test_gateway_in_the_foreground(spawn: Callable[..., Any]) -> None:
     """It prints two lines to paste, serves, and ends quietly on Ctrl-C."""
-    process = spawn("gateway", "--items", "7", "--rate", "1000", "--burst", "2")
+    process = spawn("gateway", "--items", "7", "--rate", "1000", "--burst", "2", "--past-end", "410")
     lines = [process.stdout.readline().removeprefix("export ").rstrip() for _ in range(2)]
     names = dict(line.split("=", 1) for line in lines)
     request = urllib.request.Request(
@@ -99,6 +100,9 @@ def test_gateway_in_the_foreground(spawn: Callable[..., Any]) -> None:
     )
     with urllib.request.urlopen(request) as response:
         assert len(json.load(response)["data"]["items"]) == 7
+    request.full_url += "?page=2"
+    with pytest.raises(HTTPError, match="410"):
+        urllib.request.urlopen(request)
     process.send_signal(signal.SIGINT)
     out, words = process.communicate(timeout=10)
     assert (process.returncode, out) == (130, "")

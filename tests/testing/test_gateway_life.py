@@ -10,6 +10,7 @@ import sys
 import threading
 import urllib.request
 from pathlib import Path
+from urllib.error import HTTPError
 
 import aiohttp
 import pytest
@@ -123,7 +124,9 @@ async def test_the_fixture_serves_an_async_test(apimall_gateway: LocalGateway) -
         assert list((await client.list_history(limit=50)).items) == apimall_gateway.tasks[:50]
 
 
-@pytest.mark.parametrize("rate", [[], ["--rate", "5", "--burst", "2", "--retry-after", "1"]])
+@pytest.mark.parametrize(
+    "rate", [["--past-end", "last"], ["--rate", "5", "--burst", "2", "--retry-after", "1"]]
+)
 def test_a_gateway_runs_in_the_foreground(monkeypatch: pytest.MonkeyPatch, rate: list[str]) -> None:
     """``python -m`` prints URL and key first, serves, and ends quietly when interrupted."""
 
@@ -142,11 +145,15 @@ def test_a_gateway_runs_in_the_foreground(monkeypatch: pytest.MonkeyPatch, rate:
 
 
 def test_a_gateway_is_a_program() -> None:
-    """``python -m apimall_async.testing`` prints where it is, and ends in silence when interrupted."""
-    command = [sys.executable, "-m", "apimall_async.testing", "--items", "1"]
+    """``python -m apimall_async.testing`` prints where it is, serves, and ends in silence on Ctrl-C."""
+    command = [sys.executable, "-m", "apimall_async.testing", "--items", "1", "--past-end", "410"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as program:
         assert program.stdout
         url, key = program.stdout.readline(), program.stdout.readline()
+        headers = {"Authorization": f"Bearer {key.strip()}"}
+        request = urllib.request.Request(f"{url.strip()}{PATH}?page=2", headers=headers)
+        with pytest.raises(HTTPError, match="410"):
+            urllib.request.urlopen(request)
         program.send_signal(signal.SIGINT)
         rest = program.stdout.read()
     assert (url[:17], key[:3], rest, program.returncode) == ("http://127.0.0.1:", "sk-", "", 0)
