@@ -6,6 +6,7 @@ memory, many changes made as one, no torn end after a kill, and a lock that ends
 """
 
 import sqlite3
+import zlib
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from itertools import dropwhile
@@ -13,29 +14,34 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TypeVar
 
+from apimall_async import ImageTask
 from apimall_async._conversion import Record
+from apimall_async.cli._formats import fields_of
 
 
 R = TypeVar("R", bound=Record)
 
 _OURS = 0x4150494D  # SQLite's application_id; a database without it is another program's, and left alone
-_VERSION = 2  # SQLite's user_version; that of 0.1, which lacks unknown fields, has none
+_SCHEMA = 3  # part of SQLite's user_version; raised with each change of the tables
+_DAMAGE = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT}  # our statements are right: the tables are not
 _BATCH = 1_000  # records read at a time
 _ROOM = 2**40  # positions left free in front of the first record, each time that records are put there
 
 _CREATE = f"""
     BEGIN;
-    CREATE TABLE records (position INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, line TEXT NOT NULL);
+    CREATE TABLE records (
+        position INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, line TEXT NOT NULL, checksum INTEGER NOT NULL
+    );
     PRAGMA application_id = {_OURS};
-    PRAGMA user_version = {_VERSION};
+    PRAGMA user_version = %d;
     COMMIT;
 """
 _FIRST = "SELECT coalesce(min(position), 0) FROM records"
 _KNOWS = "SELECT count(*) FROM records WHERE id = ? AND position >= ?"
-_APPEND = "INSERT OR IGNORE INTO records (id, line) VALUES (?, ?)"
+_APPEND = "INSERT OR IGNORE INTO records (id, line, checksum) VALUES (?, ?, ?)"
 _PREPEND = f"""
     INSERT OR IGNORE INTO records
-    SELECT coalesce(max(position), ? - {_ROOM}) + 1, ?, ? FROM records WHERE position < ?
+    SELECT coalesce(max(position), ? - {_ROOM}) + 1, ?, ?, ? FROM records WHERE position < ?
 """  # noqa: S608 - a number of our own
 
 _id = attrgetter("task_id")
@@ -44,9 +50,9 @@ _id = attrgetter("task_id")
 class Checkpoint:
     """The records read so far, newest first. What a record was when it was first read stays."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, kind: type[Record]) -> None:
         self._path = path
-        self._database = _connect(path)
+        self._database = _connect(path, kind)
         self._count = self._number("SELECT count(*) FROM records")
         self.finished = False
         """Whether all that it holds is elsewhere, too."""
@@ -73,7 +79,7 @@ class Checkpoint:
     def append(self, records: Sequence[Record]) -> None:
         """Put those that are not known behind all others."""
         with self.transaction():
-            self._insert(_APPEND, [(_id(record), record.to_json()) for record in records])
+            self._insert(_APPEND, [_row(record) for record in records])
 
     def prepend(self, records: Sequence[Record], first: int) -> bool:
         """Put records, and after them those of further calls, in front of the position ``first``.
@@ -83,7 +89,7 @@ class Checkpoint:
         """
         known = [number for number, record in enumerate(records) if self._knows(record, first)]
         new = records[: known[0]] if known else records
-        self._insert(_PREPEND, [(first, _id(record), record.to_json(), first) for record in new])
+        self._insert(_PREPEND, [(first, *_row(record), first) for record in new])
         return bool(known)
 
     def from_known(self, records: Sequence[R]) -> list[R]:
@@ -93,9 +99,7 @@ class Checkpoint:
 
     def batches(self) -> Iterator[list[str]]:
         """Read the records, some at a time, as lines of JSON."""
-        rows = self._database.execute("SELECT line FROM records ORDER BY position")
-        while batch := rows.fetchmany(_BATCH):
-            yield [line for (line,) in batch]
+        return _batches(self._database)
 
     @contextmanager
     def transaction(self) -> Generator[None]:
@@ -123,46 +127,89 @@ class Checkpoint:
 
 
 @contextmanager
-def open_checkpoint(path: Path) -> Generator[Checkpoint]:
+def open_checkpoint(path: Path, kind: type[Record] = ImageTask) -> Generator[Checkpoint]:
     """Open the checkpoint at ``path``, or begin one. It is removed in the end if it is empty, or finished.
 
     Raises:
-        OSError: it cannot be read or written, is another program's, or another process has it open.
+        OSError: it cannot be read or written, is damaged, is another program's or another version's, or
+            another process has it open.
 
     """
     if path.is_symlink():
         raise OSError(f"{path} is a link: it is not followed")
     try:
-        with closing(Checkpoint(path)) as checkpoint:
+        with closing(Checkpoint(path, kind)) as checkpoint:
             yield checkpoint
     except sqlite3.Error as error:
-        busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY  # the other bits are details
-        raise OSError(f"{path}: {'another process is writing it' if busy else error}") from error
+        raise OSError(f"{path}{_describe(error)}") from error
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _describe(error: sqlite3.Error) -> str:
+    # What Python itself finds wrong has no code: text that is no UTF-8. The upper bits of a code are details.
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+    if code in _DAMAGE:
+        return " is damaged: delete it to begin anew"
+    return f": {'another process is writing it' if code == sqlite3.SQLITE_BUSY else error}"
+
+
+def _row(record: Record) -> tuple[str, str, int]:
+    line = record.to_json()
+    return _id(record), line, _checksum(line)
+
+
+def _checksum(line: object) -> int:
+    return zlib.crc32(str(line).encode())  # damaged, it may be of any type
+
+
+def _batches(database: sqlite3.Connection) -> Iterator[list[str]]:
+    """Read the lines, some at a time, and none that is not what was written."""
+    rows = database.execute("SELECT line, checksum FROM records ORDER BY position")
+    while batch := rows.fetchmany(_BATCH):
+        if any(_checksum(line) != checksum for line, checksum in batch):
+            raise sqlite3.DatabaseError("a line is not what was written")
+        yield [line for line, _ in batch]
+
+
+def _connect(path: Path, kind: type[Record]) -> sqlite3.Connection:
     database = sqlite3.connect(path, timeout=0, isolation_level=None)
     try:
-        _prepare(database, path)
+        _prepare(database, path, _version_of(kind))
     except BaseException:
         database.close()
         raise
     return database
 
 
-def _prepare(database: sqlite3.Connection, path: Path) -> None:
+def _version_of(kind: type[Record]) -> int:
+    """Make one number of the tables and the fields: lines of other fields must not be mixed with ours."""
+    names = [field.name for field in fields_of(kind)]
+    return zlib.crc32(f"{_SCHEMA} {names}".encode()) >> 1  # as many bits as user_version has
+
+
+def _prepare(database: sqlite3.Connection, path: Path, version: int) -> None:
     # The lock also spares us an index file that processes would share, and network disks cannot.
     database.execute("PRAGMA locking_mode = EXCLUSIVE")
     (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
     (owner,) = database.execute("PRAGMA application_id").fetchone()
-    (version,) = database.execute("PRAGMA user_version").fetchone()
+    (written_by,) = database.execute("PRAGMA user_version").fetchone()
     if owner != _OURS and (tables or owner):
         raise OSError(f"{path} is another program's database")
-    if tables and version != _VERSION:
+    if tables and written_by != version:
         raise OSError(f"{path} is of another version of this command: delete it to begin anew")
     # Whatever is written goes to a log first, and counts only when it is there as a whole. Synced now and
     # then, the log may lose its last pages with the power, but none to a mere kill.
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = NORMAL")
-    if not tables:
-        database.executescript(_CREATE)
+    if tables:
+        _check(database)
+    else:
+        database.executescript(_CREATE % version)
+
+
+def _check(database: sqlite3.Connection) -> None:
+    """Check all of it, before any of it is believed: its structure, and then each line."""
+    (verdict,) = database.execute("PRAGMA integrity_check(1)").fetchone()
+    if verdict != "ok":
+        raise sqlite3.DatabaseError(verdict)
+    for _ in _batches(database):
+        pass
