@@ -12,6 +12,7 @@ from apimall_async.cli._errors import ExitCode, exit_code_of, print_error
 from apimall_async.cli._export import export
 from apimall_async.cli._gateway import gateway
 from apimall_async.cli._history import history
+from apimall_async.cli._process import interruptible, open_missing_streams
 from apimall_async.cli._ui import ui
 
 
@@ -26,29 +27,40 @@ Exit codes:
   {ExitCode.NO_ACCESS:<3}  the key is refused, or has no access
   {ExitCode.RATE_LIMITED:<3}  rate limit, after all retries
   {ExitCode.NO_CONNECTION:<3}  no connection, or no response in time
+  {ExitCode.HUNG_UP:<3}  SIGHUP: its terminal was closed
   {ExitCode.INTERRUPTED:<3}  Ctrl-C
   {ExitCode.CLOSED_PIPE:<3}  the reader of the output closed it
+  {ExitCode.TERMINATED:<3}  SIGTERM
 """
 
 
 class _Apimall(click.Group):
     """Ends a subcommand without a traceback, whatever of the expected happens to it."""
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def main(self, *args: Any, **options: Any) -> Any:
         try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
-            ctx.exit(ExitCode.INTERRUPTED)
-        except BrokenPipeError:
-            _discard_output()
-            ctx.exit(ExitCode.CLOSED_PIPE)
-        except ApimallError as error:
-            print_error(error)
-            ctx.exit(exit_code_of(error))
-        except OSError as error:  # a full disk, a port in use
+            return super().main(*args, **options)
+        except OSError as error:  # --help and --version come before there is a subcommand
             print_error(error)
             _discard_output()
-            ctx.exit(ExitCode.FAILED)
+            sys.exit(ExitCode.FAILED)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with interruptible() as interruption:
+            try:
+                return super().invoke(ctx)
+            except KeyboardInterrupt:
+                ctx.exit(interruption.exit_code or ExitCode.INTERRUPTED)
+            except BrokenPipeError:
+                _discard_output()
+                ctx.exit(ExitCode.CLOSED_PIPE)
+            except ApimallError as error:
+                print_error(error)
+                ctx.exit(exit_code_of(error))
+            except OSError as error:  # a full disk, a port in use, the terminal that was closed
+                print_error(error)
+                _discard_output()
+                ctx.exit(interruption.exit_code or ExitCode.FAILED)
 
 
 @click.group(
@@ -78,6 +90,7 @@ apimall.add_command(ui)
 
 def main() -> None:
     """Run the command, and exit."""
+    open_missing_streams()
     # A terminal that cannot show a character gets its number, rather than the reader a traceback.
     cast("TextIOWrapper", sys.stdout).reconfigure(errors="backslashreplace")
     apimall.main(prog_name="apimall")

@@ -1,6 +1,8 @@
 """Exit codes, and errors in words for somebody at a prompt."""
 
+import errno
 import os
+from contextlib import suppress
 from enum import IntEnum
 
 import click
@@ -17,7 +19,7 @@ from apimall_async._untrusted import printable_line
 
 
 class ExitCode(IntEnum):
-    """The last two are what a shell reports of a program that the signal itself ended."""
+    """Those above 128 are what a shell reports of a program that the signal itself ended."""
 
     OK = 0
     FAILED = 1
@@ -25,8 +27,10 @@ class ExitCode(IntEnum):
     NO_ACCESS = 3
     RATE_LIMITED = 4
     NO_CONNECTION = 5
+    HUNG_UP = 129
     INTERRUPTED = 130
     CLOSED_PIPE = 141
+    TERMINATED = 143
 
 
 _EXIT_CODES: dict[type[Exception], ExitCode] = {
@@ -56,12 +60,15 @@ def print_error(error: Exception) -> None:
     """Print to stderr what went wrong, and on a second line what to do about it, if that is known."""
     hint = error.format_hint(**_NAMES) if isinstance(error, ApimallError) else ""
     for line in filter(None, (describe(error), hint)):
-        click.echo(f"apimall: {printable_line(line)}", err=True)
+        with suppress(OSError):  # a terminal that is gone, a full disk: the exit code is left
+            click.echo(f"apimall: {printable_line(line)}", err=True)
 
 
 def describe(error: Exception) -> str:
     """Describe what went wrong in one line, which may not be printable yet."""
     if isinstance(error, OSError):
+        if error.errno == errno.EBADF:
+            return "stdout is closed"
         return os.strerror(error.errno) if error.errno else str(error)
     facts = [
         f"{name} {value}"

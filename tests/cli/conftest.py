@@ -77,10 +77,10 @@ def spawn() -> Iterator[Spawn]:
     """Start the command in a process of its own, where every warning is an error."""
     started: list[subprocess.Popen[str]] = []
 
-    def spawn(*arguments: str, **options: object) -> subprocess.Popen[str]:
+    def spawn(*arguments: str, script: str = 'exec "$@"', **options: object) -> subprocess.Popen[str]:
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
         process: subprocess.Popen[str] = subprocess.Popen(  # type: ignore[call-overload]
-            [sys.executable, "-W", "error", "-m", "apimall_async", *arguments],
+            ["sh", "-c", script, "sh", sys.executable, "-W", "error", "-m", "apimall_async", *arguments],
             text=True,
             env=os.environ | {"PYTHONUNBUFFERED": ""},
             **streams,
