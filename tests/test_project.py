@@ -24,6 +24,7 @@ FACADES = [apimall_async, testing, ui]
 ARROWS = {  # module: what it imports of the package
     "": "_client _conversion _errors _guard _models _version",
     "__main__": "cli",
+    "_addresses": "",
     "_client": (
         "_contract _conversion _endpoints _errors _fetcher _guard _images _models _pagination _redaction"
         " _settings _transport _version"
@@ -70,7 +71,7 @@ ARROWS = {  # module: what it imports of the package
     "_untrusted": "",
     "_version": "",
 }
-RULES = "_contract _conversion _json _page_ranges _untrusted"  # leaf modules, each with a rule of the project
+RULES = "_addresses _contract _conversion _json _page_ranges _untrusted"  # leaf modules, each with one rule
 OUTER = {  # subpackage: what it may import of the package besides itself, the façade and those rules
     "testing": "",
     "ui": "testing",

@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 import click
 
+from apimall_async.cli._address import address_options
 from apimall_async.cli._text import count
 from apimall_async.testing import LocalGateway, PastEnd, RateLimit
 
@@ -29,13 +30,7 @@ class _Number(click.FloatRange):
 
 
 @click.command(epilog=_EPILOG)
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=0,
-    metavar="N",
-    help="To listen on, at 127.0.0.1.  [default: a free one]",
-)
+@address_options
 @click.option(
     "--items",
     type=click.IntRange(0, 1_000_000),
@@ -89,6 +84,7 @@ class _Number(click.FloatRange):
 )
 def gateway(
     *,
+    host: str,
     port: int,
     items: int,
     seed: int,
@@ -104,7 +100,13 @@ def gateway(
     """
     limit = RateLimit(rate, burst, retry_after) if rate else None
     stand_in = LocalGateway(
-        items, seed=seed, port=port, rate_limit=limit, latency=latency_ms / 1000, past_end=past_end
+        items,
+        seed=seed,
+        host=host,
+        port=port,
+        rate_limit=limit,
+        latency=latency_ms / 1000,
+        past_end=past_end,
     )
     asyncio.run(_serve(stand_in))
 

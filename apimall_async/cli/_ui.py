@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import click
 
 from apimall_async import AsyncClient, RetryPolicy
+from apimall_async.cli._address import address_options
 from apimall_async.cli._source import check_source
 from apimall_async.ui import demo_gateway, serve
 
@@ -16,13 +17,7 @@ _RETRY = RetryPolicy(max_time=2.0)
 
 
 @click.command()
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=0,
-    metavar="N",
-    help="To listen on, at 127.0.0.1.  [default: a free one]",
-)
+@address_options
 @click.option(
     "--demo",
     is_flag=True,
@@ -33,14 +28,14 @@ _RETRY = RetryPolicy(max_time=2.0)
     metavar="URL",
     help="The gateway's origin.  [default: APIMALL_BASE_URL, else https://gateway.apimall.ai]",
 )
-def ui(*, port: int, demo: bool, base_url: str | None) -> None:
+def ui(*, host: str, port: int, demo: bool, base_url: str | None) -> None:
     """Show the account's images in the browser, live, until Ctrl-C.
 
-    The page is served on 127.0.0.1: it can be read by whoever uses this machine, and by no other. The
+    The page is served on loopback: it can be read by whoever uses this machine, and by no other. The
     API key stays in this process.
     """
     check_source(demo=demo, base_url=base_url)
-    asyncio.run(_serve(port, _demo_client() if demo else _client(base_url)))
+    asyncio.run(_serve(host, port, _demo_client() if demo else _client(base_url)))
 
 
 @asynccontextmanager
@@ -55,8 +50,8 @@ async def _demo_client() -> AsyncGenerator[AsyncClient]:
         yield client
 
 
-async def _serve(port: int, source: AbstractAsyncContextManager[AsyncClient]) -> None:
-    async with source as client, serve(client, port=port) as url:
+async def _serve(host: str, port: int, source: AbstractAsyncContextManager[AsyncClient]) -> None:
+    async with source as client, serve(client, host=host, port=port) as url:
         click.echo("The history page, until Ctrl-C:", err=True)
         click.echo(url)
         await asyncio.Event().wait()

@@ -12,6 +12,7 @@ from typing import Any, Generic, Self, cast
 from aiohttp import web
 
 from apimall_async import AsyncClient, ImageTask
+from apimall_async._addresses import host_headers, make_origin
 from apimall_async._contract import HISTORY_PATH, MAX_PAGE_SIZE
 from apimall_async.testing._contract import (
     Refusal,
@@ -115,7 +116,7 @@ class LocalGateway(Generic[R]):
         await self._server.start()
         if not self._own_hosts:
             names = {self._server.host, "127.0.0.1", "localhost"}
-            self._own_hosts = self._hosts | {f"{name}:{self._server.port}" for name in names}
+            self._own_hosts = self._hosts | host_headers(names, self._server.port)
             for history in self.accounts.values():
                 history.set_origin(self.url)
 
@@ -155,7 +156,7 @@ class LocalGateway(Generic[R]):
         if not self._server.port:
             message = "the gateway has no port before it is started"
             raise RuntimeError(message)
-        return f"http://{self._server.host}:{self._server.port}"
+        return make_origin(self._server.host, self._server.port)
 
     def client(self, api_key: str | None = None, **options: Any) -> AsyncClient:
         """Make an AsyncClient for this gateway; ``options`` are AsyncClient's own."""

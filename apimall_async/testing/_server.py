@@ -64,12 +64,12 @@ class Server:
 async def _stop_accepting(listener: asyncio.Server) -> None:
     """Close the listening socket, but not under a connection that is just being accepted.
 
-    asyncio gives such a connection to the closed listener, fails, and leaves its socket behind.
+    asyncio gives such a connection to the closed listener, fails, and leaves its socket behind. Other loops
+    accept in another way, and rloop ends the process if its listener is touched.
     """
     loop = asyncio.get_running_loop()
-    with contextlib.suppress(NotImplementedError):  # Windows accepts in another way
-        for listening in listener.sockets:
-            loop.remove_reader(listening)
+    for listening in listener.sockets if isinstance(loop, asyncio.SelectorEventLoop) else ():
+        loop.remove_reader(listening)
     for _ in range(3):
         await asyncio.sleep(0)
     listener.close()
