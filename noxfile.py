@@ -20,6 +20,10 @@ COMING = ["3.14"]  # tested where it is found; supported once it passes
 OLDEST = PYTHONS[0]
 PROJECT = nox.project.load_toml("pyproject.toml")
 ENV = {"PYTHONSAFEPATH": "1"}  # test what is installed, not the checkout
+BUILD_ENV = {  # for uv build: the tools that build a release
+    "UV_BUILD_CONSTRAINT": str(Path(".github/build-requirements.txt").resolve()),
+    "UV_REQUIRE_HASHES": "1",
+}
 HERE = "not browser and not docs and not outside"  # what needs Python alone
 
 if pyenv := shutil.which("pyenv"):  # its python3.x run only if their versions are selected
@@ -39,10 +43,14 @@ def continue_backoff(session: nox.Session, *continuation: str) -> None:
     session.install(*continuation)
 
 
-def build(session: nox.Session) -> tuple[Path, Path]:
+def build(session: nox.Session) -> None:
     """Build the sdist, and from it the wheel, into dist/."""
     shutil.rmtree("dist", ignore_errors=True)
-    session.run("uv", "build", "--quiet")
+    session.run("uv", "build", "--quiet", env=BUILD_ENV)
+
+
+def built() -> tuple[Path, Path]:
+    """Find the sdist and the wheel in dist/."""
     (sdist,), (wheel,) = Path("dist").glob("*.tar.gz"), Path("dist").glob("*.whl")
     return sdist.resolve(), wheel.resolve()
 
@@ -127,7 +135,8 @@ def bare(session: nox.Session) -> None:
 def sdist(session: nox.Session) -> None:
     """Test as a packager does: the sdist unpacked outside of the checkout, its wheel installed."""
     session.install("uv")
-    archive, wheel = build(session)
+    build(session)
+    archive, wheel = built()
     session.install(f"{wheel}[cli]", *group("tests"))
     shutil.unpack_archive(archive, session.create_tmp(), filter="data")
     session.chdir(Path(session.create_tmp()) / archive.name.removesuffix(".tar.gz"))
@@ -136,16 +145,22 @@ def sdist(session: nox.Session) -> None:
 
 @nox.session(name="release-check", python=OLDEST)
 def release_check(session: nox.Session) -> None:
-    """Build what would be published, and check it: ``-- v1.2.3`` also asks for what this tag promises."""
+    """Build what would be published, and check it: ``-- v1.2.3`` also asks for what this tag promises.
+
+    ``-- --built v1.2.3`` checks what is in dist/ already.
+    """
     session.install(*group("release"))
     if Path(".git").exists():  # it compares the sdist with what is committed
         session.run("check-sdist", "--installer", "uv")
-    archive, wheel = build(session)
+    if "--built" not in session.posargs:
+        build(session)
+    archive, wheel = built()
     session.run("twine", "check", "--strict", str(archive), str(wheel))
     session.run("check-wheel-contents", "--package", "apimall_async", str(wheel))
     session.install(str(wheel))
-    built = {"APIMALL_DIST": "dist", "APIMALL_TAG": "".join(session.posargs)}
-    session.run("pytest", "tests/test_built.py", env=ENV | built)
+    tag = "".join(one for one in session.posargs if one != "--built")
+    release = {"APIMALL_DIST": "dist", "APIMALL_TAG": tag}
+    session.run("pytest", "tests/test_built.py", env=ENV | BUILD_ENV | release)
     # As a stranger gets it: in environments that hold nothing else.
     alone = ["uv", "run", "--isolated", "--no-project", "--python", f"{session.bin}/python", "--with"]
     session.run(*alone, str(wheel), "python", "-c", "import apimall_async.testing, apimall_async.ui", env=ENV)

@@ -20,13 +20,20 @@ settings.load_profile("apimall")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Whose event loop the tests run on: asyncio's, or uvloop's.
+# Whose event loop the tests run on: asyncio's, with eager tasks or without, uvloop's or rloop's.
 LOOP = os.environ.get("APIMALL_TEST_LOOP", "asyncio")
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Run the tests on the loop that was chosen."""
-    return {LOOP: import_module(LOOP).new_event_loop}
+    return {LOOP: new_eager_loop if LOOP == "eager" else import_module(LOOP).new_event_loop}
+
+
+def new_eager_loop() -> asyncio.AbstractEventLoop:
+    """Make a loop whose tasks begin at once when they are made (Python 3.12 or newer)."""
+    loop = asyncio.new_event_loop()
+    loop.set_task_factory(getattr(asyncio, "eager_task_factory"))  # noqa: B009 - 3.11, the types' Python, has none
+    return loop
 
 
 @pytest.fixture(autouse=True)

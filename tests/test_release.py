@@ -36,6 +36,12 @@ def sessions() -> Iterator[str]:
                 yield ast.literal_eval(names[0]) if names else node.name
 
 
+def jobs(workflow: str) -> dict[str, str]:
+    """Split a workflow into its jobs."""
+    text = (ROOT / ".github" / "workflows" / workflow).read_text().partition("\njobs:\n")[2]
+    return dict(re.findall(r"^  ([\w-]+):.*\n((?:    .*\n|\n)+)", text, re.MULTILINE))
+
+
 SESSIONS = list(sessions())
 PYTHONS, COMING = constant("PYTHONS"), constant("COMING")
 
@@ -85,15 +91,47 @@ def test_the_workflows_hold_no_more_rights_than_they_need(workflow: Path) -> Non
     """None at the top; each job says its own; what others wrote is pinned to a commit; no key is stored."""
     text = workflow.read_text()
     assert "\npermissions: {}\n" in text
-    jobs = re.findall(r"^  ([\w-]+):\n((?:    .*\n|\n)+)", text.partition("\njobs:\n")[2], re.MULTILINE)
-    assert jobs
-    assert [name for name, job in jobs if "    permissions:\n" not in job] == []
+    assert jobs(workflow.name)
+    assert [name for name, job in jobs(workflow.name).items() if "    permissions:\n" not in job] == []
     uses = re.findall(r"uses: (?!\./)(\S+)(.*)", text)
     assert [one for one in uses if not re.fullmatch(r".+@[0-9a-f]{40} # v\d+\.\d+\.\d+", "".join(one))] == []
     assert text.count("actions/checkout@") == text.count("persist-credentials: false")
     assert "secrets." not in text
     writes = dict.fromkeys(re.findall(r"([\w-]+): write", text))
     assert list(writes) == (["id-token", "attestations"] if workflow.name == "release.yml" else [])
+
+
+def test_a_release_is_built_alone_with_pinned_tools() -> None:
+    """From a commit of main; each tool has one version and hashes, and what the build needs is among them."""
+    build = jobs("release.yml")["build"]
+    runs = re.findall(r"run: (.+)", build)
+    assert runs[:3] == [
+        'git merge-base --is-ancestor "$GITHUB_SHA" origin/main',
+        'python -m pip install --require-hashes --only-binary=":all:" -r .github/build-requirements.txt',
+        "python -m build --no-isolation",
+    ]
+    assert [run for run in runs[3:] if not run.startswith('echo "digests=')] == []
+    text = (ROOT / ".github" / "build-requirements.txt").read_text()
+    pins = re.findall(
+        r"^([\w-]+)==[\d.]+(?: ;.+)? (?:\\\n    --hash=sha256:[0-9a-f]{64} ?)+$", text, re.MULTILINE
+    )
+    assert len(pins) == len(re.findall(r"^\w", text, re.MULTILINE))
+    needs = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+    assert {re.split("[<>=]", need)[0] for need in needs} < set(pins)
+
+
+def test_what_is_published_is_what_was_built_and_checked() -> None:
+    """Both later jobs compare all files with the digests of the build, and neither builds anew."""
+    release = jobs("release.yml")
+    assert list(release) == ["checks", "build", "check", "publish"]
+    assert "needs: [checks, build, check]" in release["publish"]
+    for name, first_use in {"check": "run: python -m nox", "publish": "uses: actions/attest@"}.items():
+        job = release[name]
+        compare = job.index('run: test "$(sha256sum -- * | base64 --wrap=0)" = "$DIGESTS"')
+        assert job.index("uses: actions/download-artifact@") < compare < job.index(first_use)
+        assert "DIGESTS: ${{ needs.build.outputs.digests }}" in job
+    assert "release-check -- --built " in release["check"]
+    assert "checkout" not in release["publish"]
 
 
 def test_one_commit_for_each_action() -> None:

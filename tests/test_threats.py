@@ -166,6 +166,22 @@ async def test_a_response_without_end_takes_little_memory(kind: str) -> None:
     assert peak < (120 if reads_much_at_once else 12) * MIB
 
 
+async def test_a_zstd_bomb(gateway: LocalGateway) -> None:
+    """Where Python knows zstd, aiohttp accepts it by itself: 2 kB that unpack to 64 MiB take a few MiB."""
+    zstd = pytest.importorskip("compression.zstd", reason="Python 3.14 or newer has it")
+    gateway.fault(Fault(body=zstd.compress(b" " * (64 * MIB)), headers={"Content-Encoding": "zstd"}))
+    async with gateway.client(retry=None) as client:
+        tracemalloc.start()
+        try:
+            with pytest.raises(APIError, match="a page of more than 2097152 bytes"):
+                await client.list_history()
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert "zstd" in gateway.requests[0].headers["Accept-Encoding"]
+    assert peak < 12 * MIB
+
+
 async def test_nothing_but_get_is_sent(gateway: LocalGateway, tmp_path: Path) -> None:
     """The key may be able to do more; this library reads the history, and nothing else, with it."""
     async with gateway.client() as client:
