@@ -119,7 +119,7 @@ def uvloop(session: nox.Session) -> None:
 
 @nox.session(python=OLDEST, tags=["environments"])
 def rloop(session: nox.Session) -> None:
-    """Test on rloop's event loop, without what needs a server that cuts connections: 0.5.0 leaves them open."""
+    """Test on rloop's event loop, without what needs a server to cut connections: its servers fail to."""
     session.install(".[cli]", "rloop", *group("tests"))
     client = [
         f"test_{one}.py" for one in ("client", "deadlines", "fetcher", "iteration", "pagination", "timeouts")
