@@ -70,7 +70,7 @@ def test_closed_pipe_ends_quietly(spawn: Callable[..., Any], gateway: LocalGatew
 def test_errors_are_no_tracebacks(spawn: Callable[..., Any], gateway: LocalGateway) -> None:
     """A refused key ends with its code and two lines."""
     gateway.fault(Fault.error(401))
-    out, words = spawn("history").communicate(timeout=10)
+    out, words = spawn("history").communicate(timeout=30)
     assert (out, len(words.splitlines())) == ("", 2)
 
 

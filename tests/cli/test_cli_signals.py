@@ -47,7 +47,7 @@ def test_a_signal_ends_an_export_as_ctrl_c_does(
     while len(stalling.requests) < 3:
         time.sleep(0.01)
     process.send_signal(number)
-    _, words = process.communicate(timeout=10)
+    _, words = process.communicate(timeout=30)
     assert (process.returncode, words) == (code, "98 tasks kept in tasks.jsonl.part: go on with --resume\n")
     assert [path.name for path in workplace.iterdir()] == ["tasks.jsonl.part"]
 
@@ -64,7 +64,7 @@ def test_a_signal_leaves_the_terminal_as_it_was(
     process.send_signal(number)
     rest = read_until(main, "nothing")
     os.close(main)
-    assert process.wait(timeout=10) == code
+    assert process.wait(timeout=30) == code
     assert rest.rpartition(SHOW_CURSOR)[2] == "\r\x1b[1A\x1b[2K"
 
 
@@ -79,7 +79,7 @@ def test_a_terminal_that_is_closed(
     assert HIDE_CURSOR in read_until(main, HIDE_CURSOR)
     os.close(other)
     os.close(main)
-    assert process.wait(timeout=10) == 129
+    assert process.wait(timeout=30) == 129
 
 
 @pytest.mark.parametrize("ignored", ["HUP", "INT"])
@@ -90,7 +90,7 @@ def test_signals_that_are_ignored(spawn: Spawn, gateway: LocalGateway, ignored: 
     assert process.stdout.readline()
     process.send_signal(getattr(signal, f"SIG{ignored}"))
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=10)
+    process.communicate(timeout=30)
     assert process.returncode == 143
 
 
