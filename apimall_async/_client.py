@@ -198,20 +198,23 @@ class AsyncClient:
         max_bytes: int = 64 * 2**20,
         timeout: float = 300.0,  # noqa: ASYNC109 - as everywhere in this class
         on_bytes: Callable[[int], object] | None = None,
+        overwrite: bool = False,
     ) -> Path:
         """Download a task's image into ``directory``, and return its path; at once if it is there.
 
         The file is named by the task's id and, for the suffix, by what it holds. It has its name only
         once it is whole. An image that broke off is continued by the next call where its host allows it.
         Up to 16 of them are under way at a time. Its host never gets the key, and has to be on the
-        internet, unless the gateway is on this machine.
+        internet, unless the gateway is on this machine. While the host wants to be left alone, after a
+        429 or 503 with Retry-After, all downloads from it wait.
 
         Args:
             task: one with an ``image_url``.
             directory: made if it is not there.
             max_bytes: of the image; a larger one is refused.
-            timeout: seconds for the image.
+            timeout: seconds for the image; and seconds to wait for a host that wants to be left alone.
             on_bytes: called with the number of bytes each time that some have come.
+            overwrite: download it even if it is there; the file is replaced once the new one is whole.
 
         Raises:
             ValueError: the task has no ``image_url``, or a limit is none.
@@ -227,7 +230,12 @@ class AsyncClient:
         limits = Limits(max_bytes, timeout)
         try:
             return await download(
-                task, Path(directory), limits, on_bytes, allow_private=is_loopback(self._base_url)
+                task,
+                Path(directory),
+                limits,
+                on_bytes,
+                overwrite=overwrite,
+                allow_private=is_loopback(self._base_url),
             )
         except APIError as error:
             self._redactor.error(error)

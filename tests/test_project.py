@@ -35,19 +35,26 @@ ARROWS = {  # module: what it imports of the package
     "_decoding": "",
     "_endpoints": "_contract _conversion _models",
     "_errors": "_untrusted",
-    "_fetcher": ("_conversion _endpoints _errors _guard _pagination _protocol _redaction _transport"),
-    "_guard": "_errors _pace _protocol",
     "_extra": "_decoding _untrusted",
+    "_fetcher": "_conversion _endpoints _errors _guard _pagination _protocol _redaction _transport",
+    "_guard": "_errors _pace _protocol",
     "_html": "_decoding _untrusted",
     "_images": "_images._transfer",
+    "_images._content": "_images._failures",
     "_images._failures": "_errors _protocol _transport",
     "_images._hosts": "_images._failures",
-    "_images._names": "",
-    "_images._partial": "_images._names",
-    "_images._sessions": "_images._hosts _version",
+    "_images._names": "_images._content",
+    "_images._partial": "_images._content _images._names _images._validators",
+    "_images._requests": "_images._failures _images._urls _images._waits",
+    "_images._resolver": "",
+    "_images._sessions": "_images._hosts _images._resolver _version",
     "_images._transfer": (
-        "_errors _images._failures _images._hosts _images._names _images._partial _images._sessions _models"
+        "_errors _images._content _images._failures _images._names _images._partial _images._requests"
+        " _images._sessions _images._urls _images._validators _images._waits _models"
     ),
+    "_images._urls": "_images._failures",
+    "_images._validators": "",
+    "_images._waits": "_errors _images._failures _protocol",
     "_json": "",
     "_models": "_conversion _extra _html _untrusted",
     "_pace": "",
@@ -71,23 +78,28 @@ ARROWS = {  # module: what it imports of the package
     "_untrusted": "",
     "_version": "",
 }
-RULES = "_addresses _contract _conversion _json _page_ranges _untrusted"  # leaf modules, each with one rule
+# Leaf modules, each with a rule of the project.
+RULES = "_addresses _contract _conversion _extra _json _page_ranges _untrusted"
 OUTER = {  # subpackage: what it may import of the package besides itself, the façade and those rules
     "testing": "",
     "ui": "testing",
     "cli": "testing ui",
 }
 USERS = {  # what has a clock, a socket or a loop, or is foreign: the modules of the core that import it
-    "aiohttp": "_client _images._failures _images._sessions _images._transfer _settings _transport",
+    "aiohttp": (
+        "_client _images._failures _images._requests _images._resolver _images._sessions"
+        " _images._transfer _images._waits _settings _transport"
+    ),
     "asyncio": (
-        "_deadlines _guard _images._partial _images._sessions _images._transfer _pagination._exact _transport"
+        "_deadlines _guard _images._partial _images._resolver _images._sessions _images._transfer"
+        " _images._waits _pagination._exact _transport"
     ),
     "backoff": "_fetcher",
     "cattrs": "_conversion _strict",
     "json": "_json",
     "msgspec": "_decoding _json _strict",
     "random": "_guard",
-    "socket": "_images._hosts",
+    "socket": "_images._hosts _images._resolver",
     "time": "_fetcher _guard",
 }
 

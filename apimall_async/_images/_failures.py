@@ -30,13 +30,19 @@ class NotPublicError(OSError):
 
 def status_error(response: aiohttp.ClientResponse) -> APIStatusError:
     """Make the error for a response whose status is not a success."""
-    status = response.status
+    return make_status_error(response.status, parse_retry_after(response.headers))
+
+
+def make_status_error(status: int, retry_after: float | None, to_what: str = "") -> APIStatusError:
+    """Make the error for a status. Only an error that may pass says when."""
     message = f"the image's host responded with {status} {responses.get(status, '')}".rstrip()
-    wait = parse_retry_after(response.headers)
+    message = f"{message} {to_what}".rstrip()
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return with_hint(RateLimitError(message, status=status, retry_after=wait), "try again later")
+        return with_hint(RateLimitError(message, status=status, retry_after=retry_after), "try again later")
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return with_hint(InternalServerError(message, status=status, retry_after=wait), "try again later")
+        return with_hint(
+            InternalServerError(message, status=status, retry_after=retry_after), "try again later"
+        )
     # Here, 404 is not about the gateway, and 401 not about the API key: so not the subclasses for these.
     return with_hint(
         APIStatusError(message, status=status), "the URL may have expired: read the history again"
@@ -57,6 +63,15 @@ def translate_error(error: Exception) -> APIError:
 def validation_error(message: str) -> APIResponseValidationError:
     """Make the error for a URL, an address or an image that is not acceptable."""
     return with_hint(APIResponseValidationError(message), "")
+
+
+def not_an_image(what: str) -> APIResponseValidationError:
+    """Make the error for a page, JSON or a text: a host in trouble may send one, and the image later."""
+    error = with_hint(
+        APIResponseValidationError(f"the image's host sent {what}, and no image"), "try again later"
+    )
+    error.retryable = True
+    return error
 
 
 def with_hint(error: _Error, hint: str) -> _Error:

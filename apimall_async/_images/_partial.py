@@ -1,14 +1,17 @@
 """The partial file: an image while it is downloaded, and between a broken connection and the next call."""
 
 import asyncio
+import errno
 import os
-import re
+import stat
 import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, Self
 
-from apimall_async._images._names import SNIFF_SIZE, file_suffix
+from apimall_async._images._content import SNIFF_SIZE, file_suffix
+from apimall_async._images._names import remove_others
+from apimall_async._images._validators import is_validator
 
 
 if sys.platform == "win32":  # pragma: no cover
@@ -17,7 +20,9 @@ else:
     import fcntl
 
 
-_STRONG_ETAG = re.compile(r'"[!#-~]{0,200}"')  # RFC 9110, 8.8.3: no W/ in front; other bytes are not matched
+_MAX_VALIDATOR = 300  # bytes
+_NOT_OPENED = {errno.ELOOP, errno.EMLINK, errno.ENXIO}  # symbolic links, the second on some BSDs; sockets
+_IN_THE_WAY = "not written to: symbolic links, hard links, pipes and devices may lead elsewhere"
 
 
 class PartialFile:
@@ -38,7 +43,7 @@ class PartialFile:
         path, _ = _partial_paths(stem)
         path.parent.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
-            file = stack.enter_context(open(path, "a+b", opener=_open_no_follow))
+            file = stack.enter_context(open(path, "a+b", opener=_open_plain))
             if not (_lock(file) and _is_at(file, path)):
                 return None
             stack.pop_all()
@@ -51,20 +56,27 @@ class PartialFile:
 
     @property
     def validator(self) -> str | None:
-        """The strong ETag, by which the rest can be requested; None if there is none."""
+        """The strong ETag or date, by which the rest can be requested; None if there is none."""
         try:
-            text = self._etag_path.read_text("ascii", errors="replace")
-        except FileNotFoundError:
+            with open(self._etag_path, "rb", opener=_open_plain) as file:
+                text = file.read(_MAX_VALIDATOR).decode("ascii", errors="replace")
+        except OSError:  # also if it is a link or a pipe: reset() puts a file of ours there
             return None
-        return text if _STRONG_ETAG.fullmatch(text) else None
+        return text if is_validator(text) else None
 
-    def reset(self, etag: str = "") -> None:
+    @property
+    def head(self) -> bytes:
+        """The first bytes."""
+        self._file.seek(0)
+        return self._file.read(SNIFF_SIZE)
+
+    def reset(self, validator: str = "") -> None:
         """Discard all bytes. At no moment do any of them stand beside another image's validator."""
         self._etag_path.unlink(missing_ok=True)
         self._file.truncate(0)
-        if _STRONG_ETAG.fullmatch(etag):
+        if validator:
             with self._etag_path.open("x", encoding="ascii") as file:
-                file.write(etag)
+                file.write(validator)
 
     def truncate(self, size: int) -> None:
         """Keep the first ``size`` bytes."""
@@ -76,8 +88,7 @@ class PartialFile:
 
     async def finish(self) -> Path:
         """Rename the file to the image's name, once all of it is on the disk."""
-        self._file.seek(0)
-        path = self._stem.with_suffix(file_suffix(self._file.read(SNIFF_SIZE)))
+        path = self._stem.with_suffix(file_suffix(self.head))
         self._file.flush()
         await asyncio.to_thread(os.fsync, self._file.fileno())
         self._etag_path.unlink(missing_ok=True)
@@ -85,6 +96,7 @@ class PartialFile:
             self._file.close()
         self._path.replace(path)
         self._finished = True
+        remove_others(self._stem, path)
         return path
 
     def close(self) -> None:
@@ -102,9 +114,28 @@ def _partial_paths(stem: Path) -> tuple[Path, Path]:
     return stem.with_suffix(".part"), stem.with_suffix(".etag")
 
 
-def _open_no_follow(path: str, flags: int) -> int:
-    """Open a file, but not through a symbolic link, by which somebody could have another file overwritten."""
-    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+def _open_plain(path: str, flags: int) -> int:
+    """Open a file that has no other name, and is no pipe or device.
+
+    Otherwise somebody who can write to the directory could have another file overwritten, by a symbolic or
+    a hard link, or could make the download wait for ever.
+
+    Raises:
+        FileExistsError: something else is in the way.
+
+    """
+    no_surprises = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    try:
+        descriptor = os.open(path, flags | no_surprises, 0o666)
+    except OSError as error:
+        if error.errno in _NOT_OPENED:
+            raise FileExistsError(errno.EEXIST, _IN_THE_WAY, path) from None
+        raise
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+        os.close(descriptor)
+        raise FileExistsError(errno.EEXIST, _IN_THE_WAY, path)
+    return descriptor
 
 
 def _lock(file: BinaryIO) -> bool:

@@ -9,6 +9,7 @@ import aiohttp
 import attrs
 
 from apimall_async._images._hosts import create_public_socket
+from apimall_async._images._resolver import Resolver
 from apimall_async._version import __version__
 
 
@@ -51,7 +52,9 @@ async def shared_session(*, allow_private: bool) -> AsyncGenerator[aiohttp.Clien
 def _open_session(*, allow_private: bool) -> aiohttp.ClientSession:
     # No proxy is used: it would resolve the host's name by itself.
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(socket_factory=None if allow_private else create_public_socket),
+        connector=aiohttp.TCPConnector(
+            socket_factory=None if allow_private else create_public_socket, resolver=Resolver()
+        ),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={
             "Accept": "image/*",

@@ -4,8 +4,8 @@ import asyncio
 import logging
 import math
 import random
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, nullcontext
 from pathlib import Path
 
 import attrs
@@ -15,6 +15,7 @@ from apimall_async import APIError, ApimallError, AsyncClient, ImageTask
 from apimall_async._untrusted import printable_line
 from apimall_async.cli._errors import ExitCode, describe
 from apimall_async.cli._filters import Filters, filter_options
+from apimall_async.cli._manifest import Entry, Manifest
 from apimall_async.cli._progress import Progress, show_progress
 from apimall_async.cli._renamed import renamed
 from apimall_async.cli._source import Source, source_options
@@ -28,10 +29,14 @@ Examples:
   apimall download images --demo
   apimall download images --status completed --since 2026-03-01
   apimall download images --limit 20 --concurrency 8
+  apimall download images --manifest images.jsonl
 
 Files are named by the tasks' ids; a suffix says what they hold. What is there already is not requested
 again, so run it again after an interruption or a failure: it goes on, also in the middle of an image if
 the image's host allows it. The API key is not sent to that host.
+
+With --manifest, FILE lists the images: task_id, file, size, sha256, type and when. An image that is
+there already is compared with it, and downloaded again if it has changed.
 
 If an image fails, the others are downloaded all the same, and the exit code is 1 in the end.
 
@@ -47,6 +52,7 @@ class DownloadStats:
 
     new: int = 0
     there: int = 0
+    changed: int = 0
     failed: int = 0
     size: int = 0
     """Bytes received, also of images that are not whole."""
@@ -64,6 +70,8 @@ class DownloadStats:
         facts = [count(self.new, "image"), f"{self.size / 1e6:.1f} MB"]
         if self.there:
             facts.append(f"{self.there} there already")
+        if self.changed:
+            facts.append(f"{self.changed} had changed")
         if self.failed:
             facts.append(f"{self.failed} failed")
         return facts
@@ -89,6 +97,12 @@ class DownloadStats:
     metavar="MiB",
     help="Refuse an image that is larger.",
 )
+@click.option(
+    "--manifest",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="List the images in FILE, as lines of JSON, and verify those that are there.",
+)
 @source_options
 @renamed("--max-items", "--limit")
 @renamed("--at-once", "--concurrency")
@@ -103,16 +117,18 @@ def download(
     limit: int | None,
     concurrency: int,
     max_size: int,
+    manifest: Path | None,
     verbose: bool,
 ) -> None:
     """Download the images of the account's tasks into DIRECTORY, newest first."""
     stats = DownloadStats()
+    listed = Manifest(manifest) if manifest else None
 
     async def run() -> None:
-        with show_progress(stats, verbose=verbose) as progress:
+        with listed or nullcontext(), show_progress(stats, verbose=verbose) as progress:
             async with source.client() as client, aclosing(_wanted(client, filters, limit)) as tasks:
                 saving = _Saving(
-                    client, tasks, directory, max_size * 2**20, source.retry_for, stats, progress
+                    client, tasks, directory, listed, max_size * 2**20, source.retry_for, stats, progress
                 )
                 await saving.run(concurrency)
 
@@ -143,6 +159,7 @@ class _Saving:
     client: AsyncClient
     tasks: AsyncGenerator[ImageTask]
     directory: Path
+    manifest: Manifest | None
     max_bytes: int
     retry_for: int
     stats: DownloadStats
@@ -174,6 +191,37 @@ class _Saving:
             return None if self.over else await anext(self.tasks, None)
 
     async def _save(self, task: ImageTask) -> None:
+        try:
+            new = await self._download(task)
+        except (ApimallError, FileExistsError) as error:  # the latter: a link is in the way of this image
+            self.stats.failed += 1
+            reason = error.strerror if isinstance(error, FileExistsError) else describe(error)
+            self._report(task, reason)
+            return
+        if new:
+            self.stats.new += 1
+        else:
+            self.stats.there += 1
+        self.progress.update()
+
+    async def _download(self, task: ImageTask) -> bool:
+        """Download an image, unless it is there and has not changed; return whether it is new."""
+        path, new = await self._try(task)
+        if not self.manifest:
+            return new
+        entry = await asyncio.to_thread(Entry.of, task.task_id, path)
+        known = self.manifest.get(task.task_id)
+        if known and not new and not entry.holds_the_same(known):
+            self.stats.changed += 1
+            self._report(task, "the file has changed since it was downloaded: downloading it again")
+            path, new = await self._try(task, overwrite=True)
+            entry = await asyncio.to_thread(Entry.of, task.task_id, path)
+        if new or not known or known.file != entry.file:
+            self.manifest.add(entry)
+        return new
+
+    async def _try(self, task: ImageTask, *, overwrite: bool = False) -> tuple[Path, bool]:
+        """Let the client download it; try again what may succeed later: it goes on where it broke off."""
         received = False
 
         def add(size: int) -> None:
@@ -182,30 +230,21 @@ class _Saving:
             self.stats.size += size
             self.progress.update()
 
-        try:
-            await self._download(task, add)
-        except ApimallError as error:
-            self.stats.failed += 1
-            with self.progress.paused(for_stderr=True):
-                click.echo(f"apimall: {printable_line(f'{task.task_id}: {describe(error)}')}", err=True)
-            return
-        if received:
-            self.stats.new += 1
-        else:
-            self.stats.there += 1
-        self.progress.update()
-
-    async def _download(self, task: ImageTask, on_bytes: Callable[[int], object]) -> None:
-        """Download one, and try again what may succeed later: it goes on where it broke off."""
         waits = iter(_WAITS)
         while True:
             try:
-                await self.client.download(task, self.directory, max_bytes=self.max_bytes, on_bytes=on_bytes)
+                path = await self.client.download(
+                    task, self.directory, max_bytes=self.max_bytes, on_bytes=add, overwrite=overwrite
+                )
             except APIError as error:
                 wait = max(next(waits, math.inf), getattr(error, "retry_after", None) or 0.0)
                 if not error.retryable or wait > self.retry_for:
                     raise
                 _logger.info("trying an image again in %.1f seconds after: %s", wait, error)
             else:
-                return
+                return path, received
             await asyncio.sleep(wait * random.uniform(1, 1.25))  # noqa: S311
+
+    def _report(self, task: ImageTask, what: str | None) -> None:
+        with self.progress.paused(for_stderr=True):
+            click.echo(f"apimall: {printable_line(f'{task.task_id}: {what}')}", err=True)

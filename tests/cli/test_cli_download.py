@@ -135,6 +135,34 @@ def test_what_may_succeed_later_is_tried_again(run: Run, gateway: LocalGateway, 
         assert len(image_requests(gateway)) == before + 1
 
 
+def test_a_page_is_no_image(run: Run, gateway: LocalGateway, directory: Path) -> None:
+    """It is tried again; if that does not help, the image is counted as failed, and nothing is kept."""
+    one, other, *rest = with_image(gateway)
+    spoil(gateway, one, Fault.html(200))
+    spoil(gateway, other, *[Fault.html(200)] * 4)
+    result = run("download", "images")
+    assert result.exit_code == 1
+    assert saved(directory) == names([one, *rest])
+    assert f"apimall: {other.task_id}: the image's host sent text/html, and no image" in result.stderr
+    assert result.stderr.endswith(", 1 failed\n")
+
+
+def test_a_link_in_the_way_is_reported_and_the_rest_is_saved(
+    run: Run, gateway: LocalGateway, directory: Path
+) -> None:
+    """Whoever put it there stops one image only."""
+    task, *rest = with_image(gateway)
+    directory.mkdir()
+    mine = Path("mine")
+    mine.write_text("precious")
+    (directory / f"{task.task_id}.part").hardlink_to(mine)
+    result = run("download", "images")
+    assert result.exit_code == 1
+    assert f"apimall: {task.task_id}: not written to: symbolic links, hard links" in result.stderr
+    assert saved(directory) == sorted([*names(rest), f"{task.task_id}.part"])
+    assert mine.read_text() == "precious"
+
+
 def test_if_the_history_fails_what_is_under_way_is_finished(
     run: Run, gateway: LocalGateway, directory: Path
 ) -> None:

@@ -27,6 +27,7 @@ class Host:
     def __init__(self) -> None:
         self.image = PNG
         self.etag = '"v1"'
+        self.modified = ""
         self.requests: list[Request] = []
         self.script: deque[Responder] = deque()
         self.connections = 0
@@ -62,8 +63,9 @@ class Host:
     async def send_image(self, request: Request, writer: asyncio.StreamWriter) -> None:
         """Send the image, or the rest of it if that is requested and the image is still the same."""
         wanted = re.fullmatch(r"bytes=(\d+)-", request.get("range", ""))
-        headers = {"ETag": self.etag, "Content-Type": "text/plain"}
-        if not wanted or request.get("if-range", self.etag) != self.etag:
+        validator = self.etag or self.modified
+        headers = {"ETag": self.etag, "Last-Modified": self.modified, "Content-Type": "text/plain"}
+        if not wanted or request.get("if-range", validator) != validator:
             writer.write(response(200, self.image, headers))
             return
         start, size = int(wanted[1]), len(self.image)
@@ -97,7 +99,8 @@ def sends(data: bytes, *, close: bool = True) -> Responder:
 
 def breaks_off(host: Host, size: int, **headers: str) -> Responder:
     """Announce the image, and send only its first ``size`` bytes."""
-    announced = {"Content-Length": str(len(host.image)), "ETag": host.etag} | headers
+    announced = {"Content-Length": str(len(host.image)), "ETag": host.etag}
+    announced |= {name.replace("_", "-"): value for name, value in headers.items()}
     return sends(response(200, host.image[:size], announced))
 
 

@@ -1,8 +1,12 @@
 """The partial file: resumed, locked, and never taken for the image."""
 
 import asyncio
+import os
+import socket
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -63,6 +67,63 @@ async def test_without_a_strong_validator_nothing_is_kept(
 ) -> None:
     """Nothing could show whether the rest is of the same image."""
     host.script += [breaks_off(host, 100_000, ETag=etag)]
+    with pytest.raises(APIConnectionError):
+        await client.download(make_task(host.url), tmp_path)
+    assert files(tmp_path) == {}
+
+
+MODIFIED = "Thu, 12 Mar 2026 09:30:00 GMT"
+
+
+async def test_a_date_continues_where_there_is_no_etag(
+    client: AsyncClient, host: Host, tmp_path: Path
+) -> None:
+    """If the image was sent a second after it, or later (RFC 9110, 13.1.5 and 8.8.2.2)."""
+    host.etag, host.modified = "", MODIFIED
+    sent = {"Last_Modified": MODIFIED, "Date": "Thu, 12 Mar 2026 09:30:01 GMT"}
+    host.script += [breaks_off(host, 100_000, **sent)]
+    with pytest.raises(APIConnectionError):
+        await client.download(make_task(host.url), tmp_path)
+    kept = (tmp_path / "img_1.part").stat().st_size
+    await client.download(make_task(host.url), tmp_path)
+    assert host.requests[1].items() >= {"range": f"bytes={kept - 1}-", "if-range": MODIFIED}.items()
+    assert files(tmp_path) == {"img_1.png": PNG}
+
+
+@pytest.mark.parametrize("modified", ["Thu, 12 Mar 2026 09:30:01 GMT", "Thu, 12 Mar 2026 09:29:59 GMT"])
+async def test_another_date_is_another_image(
+    client: AsyncClient, host: Host, tmp_path: Path, modified: str
+) -> None:
+    """Whether its host compares the dates, or sends a rest all the same."""
+    (tmp_path / "img_1.part").write_bytes(PNG[:100_000])
+    (tmp_path / "img_1.etag").write_text(MODIFIED)
+    host.image, host.etag, host.modified = JPEG, "", modified
+    headers = {"Content-Range": f"bytes 99999-{len(JPEG) - 1}/{len(JPEG)}", "Last-Modified": modified}
+    host.script += [sends(response(206, JPEG[99_999:], headers))]
+    await client.download(make_task(host.url), tmp_path)
+    assert files(tmp_path) == {"img_1.jpg": JPEG}
+
+
+LATER = "Thu, 12 Mar 2026 09:31:00 GMT"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Last_Modified": MODIFIED, "Date": MODIFIED},
+        {"Last_Modified": MODIFIED},
+        {"Last_Modified": MODIFIED, "Date": "yesterday"},
+        {"Last_Modified": MODIFIED, "Date": LATER.replace("GMT", "-0000")},
+        {"Last_Modified": MODIFIED, "Date": LATER, "ETag": 'W/"v1"'},
+        {"Last_Modified": "Thursday, 12-Mar-26 09:30:00 GMT", "Date": LATER},
+        {"Last_Modified": "Thu, 12 Mar 99999 09:30:00 GMT", "Date": LATER},
+    ],
+)
+async def test_a_date_that_shows_nothing_is_not_used(
+    client: AsyncClient, host: Host, tmp_path: Path, headers: dict[str, str]
+) -> None:
+    """The image may have changed in the same second; or has a tag, even a weak one; or it is no HTTP date."""
+    host.script += [breaks_off(host, 100_000, **{"ETag": "", **headers})]
     with pytest.raises(APIConnectionError):
         await client.download(make_task(host.url), tmp_path)
     assert files(tmp_path) == {}
@@ -192,3 +253,36 @@ def test_a_file_that_was_finished_meanwhile_is_not_claimed(
 
     monkeypatch.setattr(_partial, "_lock", finish)
     assert PartialFile.claim(stem) is None
+
+
+def _link(path: Path) -> None:
+    path.hardlink_to(path.parent / "mine")
+
+
+def _symlink(path: Path) -> None:
+    path.symlink_to(path.parent / "mine")
+
+
+def _socket(path: Path) -> None:
+    with closing(socket.socket(socket.AF_UNIX)) as created:
+        created.bind(str(path))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="has no such files")
+@pytest.mark.parametrize("suffix", [".part", ".etag"])
+@pytest.mark.parametrize("put", [_link, _symlink, os.mkfifo, _socket])
+async def test_what_may_lead_elsewhere_is_not_written_to(
+    client: AsyncClient, host: Host, tmp_path: Path, suffix: str, put: Callable[[Path], None]
+) -> None:
+    """The image is refused where its bytes would go; the name of its validator is put to use anew."""
+    (tmp_path / "mine").write_text("precious")
+    put(tmp_path / f"img_1{suffix}")
+    if suffix == ".part":
+        with pytest.raises(FileExistsError, match="symbolic links, hard links, pipes and devices"):
+            await client.download(make_task(host.url), tmp_path)
+        assert host.requests == []
+    else:
+        (tmp_path / "img_1.part").write_bytes(PNG[:100])
+        await client.download(make_task(host.url), tmp_path)
+        assert files(tmp_path).keys() == {"mine", "img_1.png"}
+    assert (tmp_path / "mine").read_text() == "precious"

@@ -7,9 +7,23 @@ from typing import Any
 
 import attrs
 import pytest
-from image_host import KEY, PNG, Host, Request, files, make_task, response, sends, stalls, stays_silent
+from image_host import (
+    JPEG,
+    KEY,
+    PNG,
+    Host,
+    Request,
+    breaks_off,
+    files,
+    make_task,
+    response,
+    sends,
+    stalls,
+    stays_silent,
+)
 
 from apimall_async import (
+    APIConnectionError,
     APIResponseValidationError,
     APIStatusError,
     APITimeoutError,
@@ -29,6 +43,19 @@ async def test_an_image_is_downloaded_once(client: AsyncClient, host: Host, tmp_
     assert sum(sizes) == len(PNG)
     assert len(sizes) > 1  # it is streamed
     assert len(host.requests) == 1
+
+
+async def test_overwrite_downloads_again(client: AsyncClient, host: Host, tmp_path: Path) -> None:
+    """The old file stays until the new one is whole; then it is gone, also if that is of another type."""
+    (tmp_path / "img_1.png").write_bytes(b"old")
+    (tmp_path / "img_1.gif").write_bytes(b"older")
+    host.script += [breaks_off(host, 1000)]
+    with pytest.raises(APIConnectionError):
+        await client.download(make_task(host.url), tmp_path, overwrite=True)
+    assert (tmp_path / "img_1.png").read_bytes() == b"old"
+    host.image, host.etag = JPEG, '"v2"'
+    assert await client.download(make_task(host.url), tmp_path, overwrite=True) == tmp_path / "img_1.jpg"
+    assert files(tmp_path) == {"img_1.jpg": JPEG}
 
 
 async def test_a_chunked_response_needs_no_length(client: AsyncClient, host: Host, tmp_path: Path) -> None:

@@ -252,4 +252,4 @@ async def show_the_history(client: AsyncClient) -> None:
 async def keep_the_images(client: AsyncClient, task: ImageTask, directory: Path) -> None:
     """Download to wherever a path can name, and hear of the bytes."""
     assert_type(await client.download(task, directory), Path)
-    await client.download(task, "images", max_bytes=2**20, timeout=5.0, on_bytes=print)
+    await client.download(task, "images", max_bytes=2**20, timeout=5.0, on_bytes=print, overwrite=True)
