@@ -20,7 +20,7 @@ _waits: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Host, _Wait]] = WeakK
 
 
 class TooEarlyError(Exception):
-    """No request was sent, because its host has said when to come back, and it is not yet that time.
+    """No request was sent, because its host sent a time to come back, which is not yet here.
 
     Attributes:
         seconds: until then.

@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 import attrs
 import click
@@ -67,7 +67,6 @@ class Manifest:
 
         """
         self._path = path
-        self._file: BinaryIO | None = None
         self._entries: dict[str, Entry] = {}
         self._surplus = 0
         """Lines of the file that no longer count."""
@@ -88,20 +87,15 @@ class Manifest:
         self._surplus += bool(rest)  # the last run was killed, or the disk was full
 
     def __enter__(self) -> Self:
-        """Open the file to add to it."""
-        if self._surplus:
-            self._rewrite()
+        """Make the file ready to be added to."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self._path.open("ab")
+        self._path.touch()
+        self._tidy()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close the file; it then has one line for each image."""
-        if self._file:
-            os.fsync(self._file.fileno())
-            self._file.close()
-        if self._surplus:
-            self._rewrite()
+        """Leave one line for each image."""
+        self._tidy()
 
     def get(self, task_id: str) -> Entry | None:
         """Find the image of a task."""
@@ -109,16 +103,17 @@ class Manifest:
 
     def add(self, entry: Entry) -> None:
         """Add an image; it replaces what was noted for its task."""
-        if self._file:
-            self._file.write(f"{entry.to_json()}\n".encode())
-            self._file.flush()
+        with self._path.open("ab") as file:
+            file.write(f"{entry.to_json()}\n".encode())
         self._put(entry)
 
     def _put(self, entry: Entry) -> None:
         self._surplus += entry.task_id in self._entries
         self._entries[entry.task_id] = entry
 
-    def _rewrite(self) -> None:
+    def _tidy(self) -> None:
+        if not self._surplus:
+            return
         new = self._path.with_name(f"{self._path.name}.new")
         new.unlink(missing_ok=True)
         with new.open("xb") as file:

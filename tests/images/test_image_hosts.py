@@ -1,11 +1,10 @@
 """Which hosts are contacted, and which are not."""
 
 import socket
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from image_host import Host, files, hosting, make_task, response, sends
 
@@ -105,10 +104,11 @@ async def test_a_redirect_to_this_machine_is_refused(
 
 
 def own_addresses() -> list[str]:
-    """List the addresses of this machine's interfaces, but those that need an interface's name."""
-    found = [one for interface in psutil.net_if_addrs().values() for one in interface]
-    families = {socket.AF_INET, socket.AF_INET6}
-    return [one.address for one in found if one.family in families and "%" not in one.address]
+    """List loopback's address, and the one from which this machine reaches others, if it has one."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, suppress(OSError):
+        probe.connect(("198.51.100.1", 9))
+        return ["127.0.0.1", str(probe.getsockname()[0])]
+    return ["127.0.0.1"]
 
 
 @pytest.mark.parametrize("address", own_addresses())
@@ -117,12 +117,17 @@ def test_an_address_of_this_machine_is_not_the_internet(
 ) -> None:
     """Also one that everybody on the internet can reach: here, each address of this machine plays one."""
     monkeypatch.setattr(_hosts, "is_public", lambda _: True)
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with pytest.raises(OSError, match="of this machine"):
-        create_public_socket((family, socket.SOCK_STREAM, 0, "", (address, 80)))
+        create_public_socket((socket.AF_INET, socket.SOCK_STREAM, 0, "", (address, 80)))
 
 
 @pytest.mark.parametrize("address", ["::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::1"])
 def test_an_address_of_this_machine_is_found_in_another(address: str) -> None:
     """However it is wrapped."""
     assert is_of_this_machine(address)
+
+
+@pytest.mark.parametrize("address", ["255.255.255.255", "192.0.2.77", "2001:db8::77"])
+def test_an_address_elsewhere_is_not_of_this_machine(address: str) -> None:
+    """Also one to which no way leads, or none that this process may use."""
+    assert not is_of_this_machine(address)
