@@ -1,6 +1,7 @@
 """URLs: which are requested, and that each arrives as it was given."""
 
 import asyncio
+import socket
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -149,13 +150,18 @@ def test_no_redirect_leads_from_https_to_http() -> None:
 def test_whatever_a_url_holds_is_an_error_for_this_image(url: str) -> None:
     """It has a type, so that a program can go on with the next image."""
 
+    def fail(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "unknown")
+
     async def check() -> None:
         async with AsyncClient(KEY, base_url="http://127.0.0.1:9") as client:
             with TemporaryDirectory() as directory, pytest.raises(APIError):
                 await client.download(make_task(url), directory, timeout=0.5)
 
     if url:
-        asyncio.run(check())
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(socket, "getaddrinfo", fail)
+            asyncio.run(check())
 
 
 async def test_a_url_of_which_a_library_makes_an_error_late(
