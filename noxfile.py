@@ -148,7 +148,7 @@ def bare(session: nox.Session) -> None:
         if "pip install 'apimall-async[cli]'" not in str(said):
             session.error(f"{command} said {said!r}")
     modules = ["ui/test_page_serving.py", "test_threats.py"]
-    without = [f"--ignore=tests/{path}" for path in ["cli", "fuzz", "soak", *modules]]  # these need more
+    without = [f"--ignore=tests/{path}" for path in ["cli", "fuzz", "soak", "tools", *modules]]  # need more
     session.run("pytest", "-m", HERE, *without, *session.posargs, env=ENV)
 
 

@@ -20,8 +20,16 @@ from apimall_async._guard import Guard, RetryPolicy
 from apimall_async._images import Limits, download
 from apimall_async._models import HistoryPage, ImageTask
 from apimall_async._pagination import Fetch, Options, Stats, check_integer, iterate_items, iterate_pages
-from apimall_async._redaction import Redactor
-from apimall_async._settings import find_api_key, find_base_url, find_proxy, is_loopback, make_timeout
+from apimall_async._redaction import Redactor, Secret
+from apimall_async._settings import (
+    check_session,
+    find_api_key,
+    find_base_url,
+    find_proxy,
+    is_loopback,
+    make_timeout,
+    split_proxy,
+)
 from apimall_async._transport import Transport
 from apimall_async._version import __version__
 
@@ -70,7 +78,7 @@ class AsyncClient:
             (``HTTPS_PROXY``, ``NO_PROXY``).
 
     Raises:
-        ConfigurationError: a key, URL or timeout that cannot be used.
+        ConfigurationError: a key, URL, session, timeout or proxy that cannot be used.
 
     """
 
@@ -84,21 +92,41 @@ class AsyncClient:
         retry: RetryPolicy | None = _DEFAULT_RETRY,
         proxy: str | None = None,
     ) -> None:
+        try:
+            self._build(api_key, base_url, session=session, timeout=timeout, retry=retry, proxy=proxy)
+        except BaseException as error:  # noqa: BLE001 - it goes on
+            del api_key, base_url, proxy  # tools that report errors show the variables of frames
+            raise error.with_traceback(None) from None
+
+    def _build(
+        self,
+        api_key: str | None,
+        base_url: str | URL | None,
+        *,
+        session: aiohttp.ClientSession | None,
+        timeout: float | aiohttp.ClientTimeout | None,
+        retry: RetryPolicy | None,
+        proxy: str | None,
+    ) -> None:
+        check_session(session)
         key = find_api_key(api_key)
         url = find_base_url(base_url)
-        self._base_url = url
-        self._redactor = Redactor(key)
-        self._transport = Transport(
-            session,
-            CIMultiDict(
-                {"Authorization": f"Bearer {key}", "Accept": "application/json", "User-Agent": _USER_AGENT}
-            ),
-            self._redactor,
-            make_timeout(timeout),
-            find_proxy(url, proxy, from_environment=session is None),
-        )
+        through = split_proxy(find_proxy(url, proxy, from_environment=session is None))
+        headers = {
+            "Authorization": Secret(f"Bearer {key}"),
+            "Accept": "application/json",
+            "User-Agent": _USER_AGENT,
+            **(
+                through.headers if url.scheme == "http" else {}
+            ),  # no tunnel: the proxy reads the request itself
+        }
+        redactor = Redactor(key)
+        transport = Transport(session, CIMultiDict(headers), redactor, make_timeout(timeout), through)
         guard = Guard(retry or _DEFAULT_RETRY)
-        self._fetcher = Fetcher(url, self._transport, guard, self._redactor, retry.max_tries if retry else 1)
+        self._base_url = url
+        self._redactor = redactor
+        self._fetcher = Fetcher(url, transport, guard, redactor, retry.max_tries if retry else 1)
+        self._transport = transport
 
     async def __aenter__(self) -> Self:
         return self
@@ -107,6 +135,8 @@ class AsyncClient:
         await self.close()
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_transport"):  # in the traceback of an error while it is made
+            return f"<{type(self).__name__} not made>"
         state = "closed" if self.closed else "open"
         return f"<{type(self).__name__} {self._base_url.origin()} {state}>"
 

@@ -1,7 +1,8 @@
 """The one hierarchy of errors.
 
-Nothing outside it leaves the client, except ValueError for bad arguments, and the disk's own OSError from
-``download``. Every error can be pickled, and none holds the API key.
+Nothing outside it leaves the client, except ValueError for bad arguments, the disk's own OSError from
+``download``, and what a middleware or a tracer of the caller's session raises. Every
+error can be pickled, and none holds the API key.
 """
 
 import copyreg

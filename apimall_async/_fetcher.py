@@ -96,8 +96,8 @@ class Fetcher:
             call.stats.waited += response.started - wanted
             return read_page(call.kind, response.status, response.headers, response.body)
         except APIError as error:
-            self.redactor.error(error)
-            raise
+            response = None  # its headers may repeat the key, and tools that report errors show variables
+            raise self.redactor.error(error).with_traceback(None) from None
 
 
 def _is_final(error: Exception) -> bool:

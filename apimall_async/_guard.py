@@ -3,6 +3,7 @@
 import asyncio
 import math
 import random
+import threading
 import time
 from collections.abc import Callable, Generator
 from typing import Any, cast
@@ -10,6 +11,7 @@ from typing import Any, cast
 import attrs
 
 from apimall_async._errors import APIError, RateLimitError
+from apimall_async._loops import PerLoop
 from apimall_async._pace import Pace
 from apimall_async._protocol import Headers, parse_retry_after
 
@@ -65,8 +67,8 @@ class Guard:
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
         self._pace = Pace(wait_initial=policy.wait_initial, wait_max=policy.wait_max)
-        self._queue = asyncio.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._mutex = threading.Lock()  # threads share the pace; each waits in the queue of its loop
+        self._queues: PerLoop[asyncio.Lock] = PerLoop()
 
     def deadline(self) -> float:
         """The moment after which a request that is wanted now may not start any more."""
@@ -74,7 +76,8 @@ class Guard:
 
     def holds_back(self) -> bool:
         """Whether a request must be admitted before it may start."""
-        return self._queue.locked() or self._delay() > 0
+        queue = self._queues.find()
+        return (queue is not None and queue.locked()) or self._delay() > 0
 
     async def admit(self, deadline: float) -> None:
         """Wait until a request may start, first come, first served.
@@ -83,10 +86,7 @@ class Guard:
             RateLimitError: that will be after ``deadline``.
 
         """
-        loop = asyncio.get_running_loop()
-        if loop is not self._loop:  # a lock belongs to one loop; a client may serve several in turn
-            self._loop, self._queue = loop, asyncio.Lock()
-        async with self._queue:
+        async with self._queues.find() or self._queues.put(asyncio.Lock()):
             while (delay := self._delay()) > 0:
                 if time.monotonic() + delay > deadline:
                     raise RateLimitError(
@@ -98,14 +98,19 @@ class Guard:
 
     def start(self) -> float | None:
         """Let a request start, and return the moment; or None if it must be admitted again."""
-        if self._delay() > 0:
-            return None
-        now = time.monotonic()
-        self._pace.start(now)
-        return now
+        with self._mutex:
+            now = time.monotonic()
+            if self._pace.delay(now) > 0:
+                return None
+            self._pace.start(now)
+            return now
 
     def note(self, started: float, status: int, headers: Headers) -> None:
         """Take note of a response to the request that started at ``started``."""
+        with self._mutex:
+            self._note(started, status, headers)
+
+    def _note(self, started: float, status: int, headers: Headers) -> None:
         now = time.monotonic()
         if status < _SERVER_ERROR and status != _TOO_MANY_REQUESTS:
             self._pace.deliver(now)

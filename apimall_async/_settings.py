@@ -2,17 +2,25 @@
 
 import ipaddress
 import os
-from typing import cast
+from base64 import b64encode
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple, cast
 from urllib.request import getproxies, proxy_bypass
 
-from aiohttp import ClientTimeout
+from aiohttp import ClientSession, ClientTimeout
 from yarl import URL
 
 from apimall_async._errors import ConfigurationError
+from apimall_async._redaction import Secret
 
 
 GATEWAY = "https://gateway.apimall.ai"
 _MAX_SECONDS = 1e9
+_SOCKS_HINT = (
+    "; for one of SOCKS, install aiohttp-socks, and pass session=aiohttp.ClientSession("
+    "connector=aiohttp_socks.ProxyConnector.from_url('socks5://proxy:1080', rdns=True))"
+)
 
 
 def find_api_key(api_key: object) -> str:
@@ -96,8 +104,41 @@ def find_proxy(url: URL, proxy: str | None, *, from_environment: bool) -> URL | 
         return None
     found = _parse(proxy)
     if found.scheme not in {"http", "https"} or not found.host:
-        raise ConfigurationError(f"{source} must be the URL of an http(s) proxy, such as http://proxy:3128")
+        hint = _SOCKS_HINT if found.scheme.startswith("socks") else ""
+        raise ConfigurationError(
+            f"{source} must be the URL of an http(s) proxy, such as http://proxy:3128{hint}"
+        )
     return found
+
+
+class Proxy(NamedTuple):
+    """A proxy, or none: its URL without user and password, the header that has them, and what to hide."""
+
+    url: URL | None = None
+    headers: Mapping[str, str] = MappingProxyType({})
+    secrets: tuple[Secret, ...] = ()
+
+
+def split_proxy(proxy: URL | None) -> Proxy:
+    """Take user and password out of a proxy's URL: a header can be hidden where tools show variables."""
+    if proxy is None or proxy.user is None:
+        return Proxy(proxy)
+    password = proxy.password or ""
+    login = Secret(b64encode(f"{proxy.user}:{password}".encode()).decode())
+    header = {"Proxy-Authorization": Secret(f"Basic {login}")}
+    return Proxy(proxy.with_user(None), header, (Secret(password), login))
+
+
+def check_session(session: object) -> None:
+    """Raise ConfigurationError unless it is a session that the client can use, or None."""
+    if session is None or isinstance(session, ClientSession):
+        return
+    kind = (
+        f"the class {session.__name__}" if isinstance(session, type) else f"of type {type(session).__name__}"
+    )
+    raise ConfigurationError(
+        f"session must be an aiohttp.ClientSession, not {kind}; where something wraps one, pass what it wraps"
+    )
 
 
 def make_timeout(timeout: float | ClientTimeout | None) -> ClientTimeout:

@@ -29,6 +29,7 @@ ARROWS = {  # module: what it imports of the package
         "_contract _conversion _endpoints _errors _fetcher _guard _images _models _pagination _redaction"
         " _settings _transport _version"
     ),
+    "_connections": "_deadlines _errors",
     "_contract": "",
     "_conversion": "_contract _decoding _extra _json _strict",
     "_deadlines": "",
@@ -37,11 +38,12 @@ ARROWS = {  # module: what it imports of the package
     "_errors": "_untrusted",
     "_extra": "_decoding _untrusted",
     "_fetcher": "_conversion _endpoints _errors _guard _pagination _protocol _redaction _transport",
-    "_guard": "_errors _pace _protocol",
+    "_frames": "",
+    "_guard": "_errors _loops _pace _protocol",
     "_html": "_decoding _untrusted",
     "_images": "_images._transfer",
     "_images._content": "_images._failures",
-    "_images._failures": "_errors _protocol _transport",
+    "_images._failures": "_errors _network_errors _protocol",
     "_images._hosts": "_images._failures",
     "_images._names": "_images._content",
     "_images._partial": "_images._content _images._names _images._validators",
@@ -56,7 +58,9 @@ ARROWS = {  # module: what it imports of the package
     "_images._validators": "",
     "_images._waits": "_errors _images._failures _protocol",
     "_json": "",
+    "_loops": "",
     "_models": "_conversion _extra _html _untrusted",
+    "_network_errors": "",
     "_pace": "",
     "_page_ranges": "",
     "_pagination": "_pagination._fetch _pagination._iterate _pagination._options",
@@ -71,10 +75,10 @@ ARROWS = {  # module: what it imports of the package
     "_pagination._options": "_contract _page_ranges",
     "_pagination._plain": "_conversion _pagination._fetch _pagination._memory _pagination._options",
     "_protocol": "_conversion _errors _json",
-    "_redaction": "_errors",
-    "_settings": "_errors",
+    "_redaction": "_errors _json",
+    "_settings": "_errors _redaction",
     "_strict": "_decoding",
-    "_transport": "_deadlines _errors _protocol _redaction",
+    "_transport": "_connections _errors _frames _loops _network_errors _protocol _redaction _settings",
     "_untrusted": "",
     "_version": "",
 }
@@ -87,12 +91,12 @@ OUTER = {  # subpackage: what it may import of the package besides itself, the f
 }
 USERS = {  # what has a clock, a socket or a loop, or is foreign: the modules of the core that import it
     "aiohttp": (
-        "_client _images._failures _images._requests _images._resolver _images._sessions"
-        " _images._transfer _images._waits _settings _transport"
+        "_client _connections _frames _images._failures _images._requests _images._resolver"
+        " _images._sessions _images._transfer _images._waits _network_errors _settings _transport"
     ),
     "asyncio": (
-        "_deadlines _guard _images._partial _images._resolver _images._sessions _images._transfer"
-        " _images._waits _pagination._exact _transport"
+        "_connections _deadlines _guard _images._partial _images._resolver _images._sessions"
+        " _images._transfer _images._waits _loops _pagination._exact _transport"
     ),
     "backoff": "_fetcher",
     "cattrs": "_conversion _strict",

@@ -107,6 +107,46 @@ def test_a_proxy_that_is_none(monkeypatch: pytest.MonkeyPatch, proxy: Any) -> No
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("scheme", ["socks4", "socks5", "socks5h"])
+def test_a_socks_proxy(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+    """It needs a session of the caller's, and the error says which; with one, it is not looked at."""
+    monkeypatch.setenv("HTTPS_PROXY", f"{scheme}://user:secret@proxy:1")
+    with pytest.raises(ConfigurationError, match="aiohttp-socks, and pass session=") as caught:
+        AsyncClient("sk-x")
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("session", [object(), "a session", aiohttp.ClientSession, aiohttp.BaseConnector])
+def test_a_session_that_is_none(session: Any) -> None:
+    """It is refused when the client is made, not by the first request; the error says what to pass."""
+    with pytest.raises(ConfigurationError, match=r"session must be an aiohttp\.ClientSession, not "):
+        AsyncClient("sk-x", session=session)
+
+
+class Configured(AsyncClient):
+    """A client that gets its key from somewhere else."""
+
+    def __init__(self) -> None:
+        """Fail to get it."""
+        raise LookupError(repr(self))
+
+
+def test_a_client_that_could_not_be_made_has_a_repr() -> None:
+    """Tools that report the error show it; and neither arguments nor inner frames are behind it."""
+    with pytest.raises(ConfigurationError) as caught:
+        AsyncClient(
+            "sk-secret-1\n", base_url="https://me:secret-2@gateway.test", proxy="http://me:secret-3@["
+        )
+    assert caught.value.__traceback__
+    frame = caught.value.__traceback__.tb_next
+    assert frame
+    assert frame.tb_next is None
+    assert "secret" not in repr(frame.tb_frame.f_locals)
+    assert "<AsyncClient not made>" in repr(frame.tb_frame.f_locals)
+    with pytest.raises(LookupError, match="<Configured not made>"):
+        Configured()
+
+
 @pytest.mark.parametrize("timeout", [0, -1, math.inf, math.nan, 10**400, "30", True])
 def test_a_timeout_that_is_none(timeout: Any) -> None:
     """A timeout is a positive number of seconds."""

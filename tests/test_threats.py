@@ -208,6 +208,7 @@ async def test_nothing_but_get_is_sent(gateway: LocalGateway, tmp_path: Path) ->
     "reply",
     [
         b"HTTP/1.1 407 X\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 407 hunter2 is wrong, bWU6aHVudGVyMg==\r\nContent-Length: 0\r\n\r\n",
         b"HTTP/1.1 502 X\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         b"nonsense\r\n\r\n",
         b"",
@@ -224,6 +225,7 @@ async def test_a_proxy_s_password_is_in_no_error(reply: bytes, caplog: pytest.Lo
                 await client.list_history()
             shown = repr(client) + str(caught.value) + repr(vars(caught.value)) + repr(caught.value.args)
     assert "hunter2" not in shown + caplog.text
+    assert "bWU6aHVudGVyMg" not in shown + caplog.text
     assert caught.value.__context__ is None
 
 

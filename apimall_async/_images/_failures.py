@@ -17,8 +17,8 @@ from apimall_async._errors import (
     InternalServerError,
     RateLimitError,
 )
+from apimall_async._network_errors import may_pass
 from apimall_async._protocol import parse_retry_after
-from apimall_async._transport import may_pass
 
 
 _Error = TypeVar("_Error", bound=APIError)

@@ -15,8 +15,8 @@ import psutil
 from truth import BrokenPromiseError, Promise
 
 from apimall_async import AsyncClient, HistoryPage, ImageTask
+from apimall_async._connections import _slots
 from apimall_async._pagination._exact import ExactIteration
-from apimall_async._transport import _slots
 
 
 _WATCHED = (
@@ -114,7 +114,7 @@ def _idle(client: AsyncClient) -> int:
 
 
 def _connector(client: AsyncClient) -> Any:
-    connections = client._transport._connections
+    connections = client._transport._connections.find()
     return connections.session.connector if connections and not connections.session.closed else None
 
 
