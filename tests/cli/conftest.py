@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -73,7 +74,19 @@ def run() -> Run:
 
 
 @pytest.fixture
-def spawn() -> Iterator[Spawn]:
+def _heeded_signals() -> Iterator[None]:
+    """Let processes heed the signals that the tests may have been started to ignore: by nohup, say."""
+    ignored = [number for number in signal.valid_signals() if signal.getsignal(number) is signal.SIG_IGN]
+    heeded = [number for number in ignored if number in {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}]
+    for number in heeded:
+        signal.signal(number, signal.SIG_DFL)
+    yield
+    for number in heeded:
+        signal.signal(number, signal.SIG_IGN)
+
+
+@pytest.fixture
+def spawn(_heeded_signals: None) -> Iterator[Spawn]:
     """Start the command in a process of its own, where every warning is an error."""
     started: list[subprocess.Popen[str]] = []
 
