@@ -2,24 +2,19 @@
 
 import asyncio
 import os
-import random
-import shutil
 import signal
 import socket
-import subprocess
 import sys
-import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
+from programs import Program, find
 
 from apimall_async import AsyncClient, RetryPolicy
 from apimall_async.testing import Fault, LocalGateway
 
-
-_LIMIT = 10.0  # seconds that a program may take to listen, or to end
 
 KEY = LocalGateway(0).api_key
 QUICK = RetryPolicy(max_tries=3, wait_initial=0.01, wait_max=0.02)
@@ -71,102 +66,6 @@ async def outlast(
         with pytest.raises(errors, match=match):
             await client.list_history(limit=50)
     assert len(behind.requests) == 6
-
-
-def find(program: str) -> str | None:
-    """Where it is; often not on the PATH of those who are not root."""
-    return shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
-
-
-def free_port() -> int:
-    """Find one that stays free while its server is down.
-
-    It is below those that the system gives to outgoing connections, to this very port among them.
-    """
-    while True:
-        port = random.randrange(20_000, 30_000)
-        try:
-            socket.create_server(("127.0.0.1", port)).close()
-        except OSError:
-            continue
-        return port
-
-
-class Program:
-    """A server that can be killed and started again, with all its processes, at its port."""
-
-    command: Sequence[str | Path]
-    """Runs it in the foreground."""
-
-    def __init__(self, home: Path) -> None:
-        """Take where its files go."""
-        self.port = free_port()
-        self.home = home
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-        return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def output(self) -> str:
-        """What it wrote."""
-        return (self.home / "output").read_text()
-
-    def start(self) -> None:
-        """Start it, and return once it listens."""
-        assert self._process is None
-        with (self.home / "output").open("ab") as output:
-            self._process = subprocess.Popen(
-                self.command, stdout=output, stderr=output, start_new_session=True
-            )
-        self.wait(self._listens)
-
-    def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
-        """End it by a signal, and return once it has ended. Does nothing if it has."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        os.killpg(process.pid, how)
-        try:
-            process.wait(_LIMIT)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-    def restart(self) -> None:
-        """Kill it as if the power failed, and start it again."""
-        self.kill()
-        self.start()
-
-    def signal(self, what: signal.Signals) -> None:
-        """Send a signal to the program itself."""
-        assert self._process
-        self._process.send_signal(what)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.kill(signal.SIGTERM)
-
-    def wait(self, ready: Callable[[], bool]) -> None:
-        """Wait until something is so, which it will only be if the program runs."""
-        assert self._process
-        deadline = time.monotonic() + _LIMIT
-        while not ready():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"{self.command[0]} does not get ready: {self.output}")
-            time.sleep(0.01)
-
-    def _listens(self) -> bool:
-        try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-        except OSError:
-            return False
-        return True
 
 
 class Gateway(Program):
@@ -333,7 +232,7 @@ class Haproxy(Proxy):
     def send(self, *commands: str) -> str:
         """Send commands through its admin socket."""
         with socket.socket(socket.AF_UNIX) as admin:
-            admin.settimeout(_LIMIT)
+            admin.settimeout(self.limit)
             admin.connect(str(self.home / "admin"))
             admin.sendall(f"{';'.join(commands)}\n".encode())
             return b"".join(iter(lambda: admin.recv(65_536), b"")).decode()

@@ -9,7 +9,8 @@ from typing import Any
 
 import aiohttp
 import pytest
-from proxies import QUICK, Gateway, Haproxy, each_kind, free_port, ids, outlast, port_of, read, read_while
+from programs import free_port
+from proxies import QUICK, Gateway, Haproxy, each_kind, ids, outlast, port_of, read, read_while
 
 from apimall_async import APIConnectionError, InternalServerError, RateLimitError
 from apimall_async.testing import Fault, LocalGateway

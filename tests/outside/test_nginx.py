@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 import trustme
+from programs import free_port
 from proxies import (
     KEY,
     PERSISTENT,
@@ -18,7 +19,6 @@ from proxies import (
     Gateway,
     Nginx,
     each_kind,
-    free_port,
     ids,
     outlast,
     port_of,
