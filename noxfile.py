@@ -58,7 +58,7 @@ def built() -> tuple[Path, Path]:
 def tests(session: nox.Session) -> None:
     """Test the built wheel, on every supported Python that is found; on the oldest, ask for every branch."""
     session.install(".[cli]", *group("tests"))
-    pytest = ["pytest", "-m", HERE, *session.posargs]
+    pytest = ["pytest", "-n", "auto", "--dist", "worksteal", "-m", HERE, *session.posargs]
     if session.python != OLDEST or session.posargs or sys.platform != "linux":  # systems have own branches
         session.run(*pytest, env=ENV)
         return
