@@ -20,6 +20,7 @@ from apimall_async._errors import (
 )
 from apimall_async._guard import RetryPolicy
 from apimall_async._models import HistoryPage, ImageTask, TaskStatus
+from apimall_async._pagination import ItemIterator, PageIterator, Stats
 from apimall_async._version import __version__
 
 
@@ -37,12 +38,15 @@ __all__ = [
     "HistoryPage",
     "ImageTask",
     "InternalServerError",
+    "ItemIterator",
     "NotFoundError",
     "Page",
+    "PageIterator",
     "PaginationError",
     "PermissionDeniedError",
     "RateLimitError",
     "RetryPolicy",
+    "Stats",
     "TaskStatus",
     "__version__",
     "configure_converter",

@@ -69,10 +69,12 @@ class APIError(ApimallError):
         code: the gateway's error code, such as ``"unauthorized"``, or None.
         request_id: what the vendor's support needs to find the request, or None where none was sent.
         retryable: whether the same request may succeed later; the client has tried that already.
+        page: in an iteration, the number of the page that was requested; else None.
 
     """
 
     retryable = False
+    page: int | None = None
 
     def __init__(self, message: str, *, code: str | None = None, request_id: str | None = None) -> None:
         self.message = printable_line(message)
@@ -166,6 +168,8 @@ class APIResponseValidationError(APIError):
     """A response outside the contract; the message names each bad field by its path."""
 
     _hint = "check {base_url}; or a newer release of apimall-async may know this response"
+    no_items = False
+    """Whether the page has null for its items, or none, as some gateways send it for one past the end."""
 
 
 class PaginationError(APIError):

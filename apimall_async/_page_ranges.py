@@ -35,6 +35,21 @@ def furthest_range(position: int, limit: int) -> PageRange:
     return PageRange(position // chosen + 1, chosen)
 
 
+def range_over(first: int, last: int, limit: int, largest: int) -> PageRange | None:
+    """Choose a page that covers ``first`` and reaches beyond ``last``; None where none of ``largest`` does.
+
+    It is the page of ``limit`` items at most that reaches furthest. If that does not reach beyond ``last``,
+    it is the smallest one of more that brings half of ``limit``, or the one that reaches furthest of all.
+    """
+    chosen = furthest_range(first, limit)
+    if chosen.stop > last + 1:
+        return chosen
+    larger = (PageRange(first // size + 1, size) for size in range(limit + 1, largest + 1))
+    worth_it = (one for one in larger if one.stop > last + (limit + 1) // 2)
+    chosen = next(worth_it, None) or furthest_range(first, largest)
+    return chosen if chosen.stop > last + 1 else None
+
+
 def range_beyond(position: int, limit: int) -> PageRange:
     """Choose as ``furthest_range`` does, but a page that reaches beyond ``position``.
 
@@ -44,4 +59,10 @@ def range_beyond(position: int, limit: int) -> PageRange:
     if chosen.stop > position + 1:
         return chosen
     size = next(size for size in range(limit + 1, position + 3) if (position + 1) % size)
+    return PageRange(position // size + 1, size)
+
+
+def range_from(position: int, limit: int) -> PageRange:
+    """Choose the largest page of at most ``limit`` items that begins at ``position``."""
+    size = next(size for size in range(limit, 0, -1) if position % size == 0)
     return PageRange(position // size + 1, size)

@@ -63,7 +63,10 @@ def _failed_with_200(body: bytes, message: str) -> APIError:
     response = _load(body)
     if _member(response, "success") is False:
         return APIError(**_explained(response, default="the gateway responded 200 with success: false"))
-    return APIResponseValidationError(message, request_id=_text(_member(response, "request_id")))
+    error = APIResponseValidationError(message, request_id=_text(_member(response, "request_id")))
+    data = _member(response, "data")
+    error.no_items = isinstance(_member(data, "page"), int) and _member(data, "items") is None
+    return error
 
 
 def _load(body: bytes) -> object:

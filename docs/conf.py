@@ -45,6 +45,7 @@ nitpick_ignore_regex = [
         r"(Any|AsyncGenerator|Awaitable|Callable|Collection|Converter|Generator|Iterable|Mapping|Path(Like)?|Self|URL)",
     ),
     (r"py:.*", r"apimall_async\.(.+\.)?[A-Z](_co)?"),  # type variables
+    (r"py:.*", r"apimall_async\._conversion\.Page"),  # typing caches Page[T] with the module that it had
 ]
 
 html_theme = "furo"
@@ -71,10 +72,10 @@ def _begin_attribute(_: Sphinx, what: str, __: str, ___: object, ____: object, l
 
 
 def _show_signature(_: Sphinx, what: str, *others: Any) -> tuple[str, str | None] | None:
-    *_, signature, returns = others
+    name, *_, signature, returns = others
     if not signature:
         return None
-    if what == "exception":  # users catch errors; they do not make them
+    if what == "exception" or (what == "class" and name.endswith("Iterator")):  # users make none of them
         return "", None
     signature = re.sub(r", deliver: .*(?=\))", "", signature)  # nor how a Fault is delivered
     return re.sub("NOTHING", "{}", re.sub("<built-in function (.+?)>", r"time.\1", signature)), returns

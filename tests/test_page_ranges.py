@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apimall_async._page_ranges import PageRange, furthest_range, range_beyond
+from apimall_async._page_ranges import PageRange, furthest_range, range_beyond, range_from
 
 
 positions = st.integers(0, 10**6)
@@ -48,3 +48,11 @@ def test_the_range_beyond(position: int, limit: int) -> None:
 def test_a_position_that_is_often_the_last() -> None:
     """Position 2519 is the last of every page of up to ten items: a page of eleven goes beyond."""
     assert range_beyond(2_519, 10) == PageRange(230, 11)
+
+
+@given(positions, limits)
+def test_the_range_from(position: int, limit: int) -> None:
+    """It begins at the position, and no larger one of at most ``limit`` items does."""
+    found = range_from(position, limit)
+    assert found.start == position
+    assert found.limit == max(size for size in range(1, limit + 1) if position % size == 0)

@@ -111,13 +111,30 @@ def test_the_page_is_ignored(options: Options) -> None:
 
 
 @EACH
+def test_a_page_further_on(options: Options) -> None:
+    """A page behind the requested one would be a gap: it is an error."""
+    assert read_until_error(lambda page, limit: page_of(FIRST, page + 1, limit), options)[0] == 0
+
+
+@pytest.mark.parametrize("options", [EXACT, PREFETCHED], ids=["exact", "prefetched"])
+def test_an_empty_page_before_all_others(options: Options) -> None:
+    """Page 1 is empty, and page 2 is not: exact iteration tries again, and raises."""
+    history = [make_task(number) for number in range(120)]
+
+    def respond(page: int, limit: int) -> HistoryPage:
+        return page_of(history if page > 1 else (), page, limit)
+
+    assert read_until_error(respond, options)[0] == 0
+
+
+@EACH
 def test_the_same_page_for_ever(options: Options) -> None:
     """A gateway that sends one page under every number is detected after a few requests."""
     tasks, requests = read_until_error(
         lambda page, limit: HistoryPage(FIRST[:limit], page, limit, "req"), options
     )
     assert tasks == 50
-    assert requests <= 20
+    assert requests <= 25
 
 
 def test_pages_in_a_circle() -> None:
@@ -159,7 +176,7 @@ def test_a_page_size_that_the_gateway_fixes(options: Options) -> None:
         assert read(lambda page, _: page_of(history, page, 10), options) == history
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(st.integers(0, 500), st.sampled_from([1, 7, 20, 50]), st.sampled_from([PLAIN, EXACT, PREFETCHED]))
 def test_max_items_of_any_list(tasks: int, max_items: int, options: Options) -> None:
     """So many are yielded, or all that there are, in order."""

@@ -123,7 +123,9 @@ def test_a_long_iteration_remembers_a_bounded_number(
     async def read() -> None:
         iteration = kind(fetch, Options(), Stats())
         while await iteration.next():
-            memory = iteration._memory
+            memory = (
+                iteration._memory if isinstance(iteration, PlainIteration) else iteration._boundary._memory
+            )
             remembered.append(len(memory._recent) + len(memory._older))
 
     asyncio.run(read())

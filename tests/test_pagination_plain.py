@@ -35,7 +35,7 @@ def test_a_list_that_does_not_change(tasks: int, page_size: int) -> None:
     assert outcome.requests == tasks // page_size + 1
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(schedules)
 def test_tasks_that_are_created_meanwhile(schedule: Schedule) -> None:
     """Every task that was there at the start is yielded once, in order."""
@@ -43,7 +43,7 @@ def test_tasks_that_are_created_meanwhile(schedule: Schedule) -> None:
 
 
 @given(st.integers(0, 700), st.lists(st.integers(1, 50), max_size=20))
-@settings(max_examples=100)
+@settings(max_examples=40)
 def test_a_cap_that_changes(tasks: int, caps: list[int]) -> None:
     """A gateway that caps the limit sometimes: pages begin elsewhere, and no task falls between them."""
     history = [make_task(number) for number in range(tasks)]

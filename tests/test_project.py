@@ -22,7 +22,7 @@ PACKAGE = "apimall_async"
 FACADES = [apimall_async, testing, ui]
 
 ARROWS = {  # module: what it imports of the package
-    "": "_client _conversion _errors _guard _models _version",
+    "": "_client _conversion _errors _guard _models _pagination _version",
     "__main__": "cli",
     "_addresses": "",
     "_client": (
@@ -64,16 +64,30 @@ ARROWS = {  # module: what it imports of the package
     "_pace": "",
     "_page_ranges": "",
     "_pagination": "_pagination._fetch _pagination._iterate _pagination._options",
+    "_pagination._boundary": "_errors _pagination._memory _pagination._options",
+    "_pagination._end": "_page_ranges _pagination._plan",
     "_pagination._exact": (
-        "_conversion _errors _page_ranges _pagination._fetch _pagination._memory _pagination._options"
+        "_contract _conversion _errors _page_ranges _pagination._boundary _pagination._end"
+        " _pagination._fetch _pagination._memory _pagination._options _pagination._plan"
+        " _pagination._prefetch _pagination._search"
     ),
-    "_pagination._fetch": "_conversion _errors",
+    "_pagination._fetch": "_conversion _errors _page_ranges _pagination._options",
     "_pagination._iterate": (
         "_conversion _pagination._exact _pagination._fetch _pagination._options _pagination._plain"
+        " _pagination._until"
     ),
     "_pagination._memory": "_errors",
-    "_pagination._options": "_contract _page_ranges",
-    "_pagination._plain": "_conversion _pagination._fetch _pagination._memory _pagination._options",
+    "_pagination._options": "_contract _conversion _page_ranges",
+    "_pagination._plain": (
+        "_conversion _errors _page_ranges _pagination._fetch _pagination._memory _pagination._options"
+    ),
+    "_pagination._plan": "_contract _page_ranges",
+    "_pagination._prefetch": "_page_ranges",
+    "_pagination._search": (
+        "_errors _page_ranges _pagination._boundary _pagination._fetch _pagination._memory"
+        " _pagination._options"
+    ),
+    "_pagination._until": "_pagination._options",
     "_protocol": "_conversion _errors _json",
     "_redaction": "_errors _json",
     "_settings": "_errors _redaction",
@@ -96,7 +110,7 @@ USERS = {  # what has a clock, a socket or a loop, or is foreign: the modules of
     ),
     "asyncio": (
         "_connections _deadlines _guard _images._partial _images._resolver _images._sessions"
-        " _images._transfer _images._waits _loops _pagination._exact _transport"
+        " _images._transfer _images._waits _loops _pagination._prefetch _transport"
     ),
     "backoff": "_fetcher",
     "cattrs": "_conversion _strict",

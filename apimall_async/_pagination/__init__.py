@@ -6,8 +6,17 @@ and where they stand.
 """
 
 from apimall_async._pagination._fetch import Fetch
-from apimall_async._pagination._iterate import iterate_items, iterate_pages
+from apimall_async._pagination._iterate import ItemIterator, PageIterator, iterate_items, iterate_pages
 from apimall_async._pagination._options import Options, Stats, check_integer
 
 
-__all__ = ["Fetch", "Options", "Stats", "check_integer", "iterate_items", "iterate_pages"]
+__all__ = [
+    "Fetch",
+    "ItemIterator",
+    "Options",
+    "PageIterator",
+    "Stats",
+    "check_integer",
+    "iterate_items",
+    "iterate_pages",
+]

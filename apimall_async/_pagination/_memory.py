@@ -27,7 +27,8 @@ class Progress:
     ten pages show what is known. To see the same known items time and again is no progress.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = _NO_PROGRESS_LIMIT) -> None:
+        self._limit = limit
         self._shown: set[str] = set()  # on pages without a new item, since the last new one
         self._no_progress = 0
 
@@ -45,9 +46,9 @@ class Progress:
         before = len(self._shown)
         self._shown.update([item.task_id for item in shown])
         self._no_progress += len(self._shown) == before
-        if self._no_progress == _NO_PROGRESS_LIMIT:
+        if self._no_progress >= self._limit:
             raise PaginationError(
-                f"page after page shows tasks already seen ({_NO_PROGRESS_LIMIT} times without progress)"
+                f"page after page shows tasks already seen ({self._limit} times without progress)"
             )
 
 
@@ -84,6 +85,7 @@ class NumberedMemory:
         self._recent: dict[str, int] = {}
         self._older: dict[str, int] = {}
         self._numbers = count(1)
+        self._numbers_before = count(-1, -1)
 
     @property
     def empty(self) -> bool:
@@ -99,6 +101,11 @@ class NumberedMemory:
             known |= older.keys() & ids
         return [(index, recent.get(name) or older[name]) for index, name in enumerate(ids) if name in known]
 
+    def remember_before(self, items: Sequence[Item]) -> None:
+        """Number items that stand before all others."""
+        for item, number in zip(reversed(items), self._numbers_before, strict=False):
+            self._recent[item.task_id] = number
+
     def remember(self, fresh: Sequence[Item]) -> None:
         """Number the next ones.
 
@@ -111,4 +118,6 @@ class NumberedMemory:
         before = len(self._recent)
         self._recent.update(zip([item.task_id for item in fresh], self._numbers, strict=False))
         if len(self._recent) - before < len(fresh):
+            for item in fresh:
+                self._recent.pop(item.task_id, None)
             raise PaginationError("a page shows the same task twice")

@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager, suppress
 from itertools import dropwhile
 from operator import attrgetter
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from apimall_async import ImageTask
 from apimall_async._conversion import Record
@@ -38,6 +38,7 @@ _CREATE = f"""
 """
 _FIRST = "SELECT coalesce(min(position), 0) FROM records"
 _KNOWS = "SELECT count(*) FROM records WHERE id = ? AND position >= ?"
+_LAST = "SELECT line FROM records ORDER BY position DESC LIMIT ?"
 _APPEND = "INSERT OR IGNORE INTO records (id, line, checksum) VALUES (?, ?, ?)"
 _PREPEND = f"""
     INSERT OR IGNORE INTO records
@@ -52,6 +53,7 @@ class Checkpoint:
 
     def __init__(self, path: Path, kind: type[Record]) -> None:
         self._path = path
+        self._kind = kind
         self._database = _connect(path, kind)
         self._count = self._number("SELECT count(*) FROM records")
         self.finished = False
@@ -81,21 +83,23 @@ class Checkpoint:
         with self.transaction():
             self._insert(_APPEND, [_row(record) for record in records])
 
-    def prepend(self, records: Sequence[Record], first: int) -> bool:
-        """Put records, and after them those of further calls, in front of the position ``first``.
+    def prepend(self, records: Sequence[Record], first: int) -> None:
+        """Put records, and after them those of further calls, in front of the position ``first``."""
+        self._insert(_PREPEND, [(first, *_row(record), first) for record in records])
 
-        Only those before one that is at this position, or behind it, already. Return whether there is such
-        a one.
-        """
-        known = [number for number, record in enumerate(records) if self._knows(record, first)]
-        new = records[: known[0]] if known else records
-        self._insert(_PREPEND, [(first, *_row(record), first) for record in new])
-        return bool(known)
+    def knows(self, record: Record, first: int) -> bool:
+        """Whether a record is at the position ``first``, or behind it."""
+        return self._number(_KNOWS, _id(record), first) > 0
+
+    def last(self, n: int) -> list[Any]:
+        """Read the last n records, in their order."""
+        lines = self._database.execute(_LAST, (n,)).fetchall()
+        return [self._kind.from_json(line) for (line,) in reversed(lines)]
 
     def from_known(self, records: Sequence[R]) -> list[R]:
         """Drop those before the first that is known; all of them if none is."""
         first = self.first
-        return list(dropwhile(lambda record: not self._knows(record, first), records))
+        return list(dropwhile(lambda record: not self.knows(record, first), records))
 
     def batches(self) -> Iterator[list[str]]:
         """Read the records, some at a time, as lines of JSON."""
@@ -117,9 +121,6 @@ class Checkpoint:
 
     def _insert(self, statement: str, rows: Sequence[tuple[str | int, ...]]) -> None:
         self._count += max(0, self._database.executemany(statement, rows).rowcount)
-
-    def _knows(self, record: Record, first: int) -> bool:
-        return self._number(_KNOWS, _id(record), first) > 0
 
     def _number(self, query: str, *values: str | int) -> int:
         (number,) = self._database.execute(query, values).fetchone()

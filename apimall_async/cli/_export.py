@@ -18,12 +18,13 @@ from apimall_async._conversion import Record
 from apimall_async._untrusted import printable
 from apimall_async.cli._checkpoint import Checkpoint, open_checkpoint
 from apimall_async.cli._files import KINDS, File
+from apimall_async.cli._overlap import Overlap
 from apimall_async.cli._progress import ReadStats, show_progress
 from apimall_async.cli._source import Source, source_options
 from apimall_async.cli._text import count
 
 
-_ATTEMPTS = 5  # times that the position to go on from is looked for, while the history changes
+_KNOWN = 200  # the last tasks read, one of which has to be found to go on
 
 _EPILOG = """\b
 Examples:
@@ -140,73 +141,60 @@ class _Reader:
     checkpoint: Checkpoint
     read_ahead: int
     on_page: Callable[[Page[Any]], None]
-    page_size: int = MAX_PAGE_SIZE
-    """Less once the gateway has echoed less."""
 
     async def complete(self) -> None:
         """Read until the checkpoint reaches from the newest item to the end of the list.
 
         Raises:
-            PaginationError: the list changes too fast to find the position where to go on.
+            ApimallError: the history cannot be read, or does not go with the checkpoint.
 
         """
-        for _ in range(_ATTEMPTS):
-            if len(self.checkpoint):
-                await self._read_new()
-            if await self._read_rest():
-                return
-        raise PaginationError("the history changed too fast: no page shows what was read before")
+        if len(self.checkpoint):
+            await self._read_new()
+        last = self.checkpoint.last(_KNOWN)
+        start_page = max(1, -(-len(self.checkpoint) // MAX_PAGE_SIZE))
+        try:
+            await self._read_rest(after=last, start_page=start_page)
+        except PaginationError:  # all of the last ones are gone, or they have moved
+            if not last:
+                raise
+            await self._read_rest()
 
     async def _read_new(self) -> None:
-        """Read from the newest item to the first known one, whichever of these still exists."""
+        """Read from the newest item down to the checkpoint, or to what is left of it."""
         first = self.checkpoint.first
+        overlap = Overlap(lambda task: self.checkpoint.knows(task, first), self.checkpoint.last(1)[0])
         with self.checkpoint.transaction():
-            async with aclosing(self._pages(1)) as pages:
+            async with aclosing(self._pages()) as pages:
                 async for page in pages:
-                    if self.checkpoint.prepend(page.items, first):
+                    self.checkpoint.prepend(overlap.new(page.items), first)
+                    if overlap.reached:
                         return
-            # Another account's history must not be mixed with this one's.
-            raise ApimallError(
-                "no task that was read before is in this history; if the account is the same, use --overwrite"
-            )
+            if not overlap.begun:
+                # Another account's history must not be mixed with this one's.
+                raise ApimallError(
+                    "no task that was read before is in this history;"
+                    " if the account is the same, use --overwrite"
+                )
 
-    async def _read_rest(self) -> bool:
-        """Read from where the checkpoint ends to where the list ends; False if its end cannot be found.
+    async def _read_rest(self, **options: Any) -> None:
+        """Read from where the checkpoint ends, if ``options`` say where, to where the list ends.
 
-        Any known item on a page proves the position, because exact iteration leaves no gap after that page.
-        Where nothing changed at depth, the end is found at once. Where items were deleted it has moved up:
-        step back, twice as far each time, at last to the newest; all that is known is then passed over.
+        Else from the newest item on: all that is known is then passed over, and what stands before it.
         """
-        back = 0
-        while True:
-            page = max(1, (len(self.checkpoint) - 1) // self.page_size + 1 - back)
-            if await self._read_from(page):
-                return True
-            if page == 1:
-                return False
-            back = 2 * back or 1
-
-    async def _read_from(self, start_page: int) -> bool:
-        """Read from a page on that shows a known item, to the end; False if this page shows none."""
-        found = not len(self.checkpoint)
-        async with aclosing(self._pages(start_page)) as pages:
+        found = not len(self.checkpoint) or bool(options)
+        async with aclosing(self._pages(**options)) as pages:
             async for page in pages:
                 items = page.items if found else self.checkpoint.from_known(page.items)
-                if not items:
-                    return False
                 self.checkpoint.append(items)
-                found = True
-        return found
+                found |= bool(items)
+        if not found:
+            raise PaginationError("the history changed too fast: no page shows what was read before")
 
-    async def _pages(self, start_page: int) -> AsyncGenerator[Page[Any]]:
-        pages = self.iterate_pages(
-            page_size=self.page_size, start_page=start_page, exact=True, read_ahead=self.read_ahead
-        )
-        first = True
+    async def _pages(self, **options: Any) -> AsyncGenerator[Page[Any]]:
+        pages = self.iterate_pages(exact=True, read_ahead=self.read_ahead, **options)
         async with aclosing(pages):
             async for page in pages:
-                if first:  # the others are of sizes that exact iteration chooses
-                    self.page_size, first = page.limit, False
                 self.on_page(page)
                 yield page
 

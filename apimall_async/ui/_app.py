@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from apimall_async import ApimallError, AsyncClient
-from apimall_async.ui._pages import read_page_at
+from apimall_async.ui._pages import is_last, read_page_at
 from apimall_async.ui._responses import describe_error, describe_page, error_response
 
 
@@ -112,7 +112,11 @@ class _File:
 
 @attrs.frozen
 class _Tasks:
-    """``GET api/tasks?position=N``: the tasks from about there on."""
+    """``GET api/tasks?position=N``: the tasks from about there on, and whether they are the last ones.
+
+    Without a position, which is how the page looks for new tasks all the time, the newest; and not whether
+    these are the last ones, because that may take more requests.
+    """
 
     client: AsyncClient
     poll_interval: float
@@ -123,14 +127,15 @@ class _Tasks:
         # still does not let them read the response: there is no CORS header.
         if request.headers.get("Sec-Fetch-Site", "none") not in {"same-origin", "none"}:
             return error_response(403, kind="cross_site", message="the history is for its own page only")
-        position = request.query.get("position", "0")
-        if not _POSITION.fullmatch(position):
+        position = request.query.get("position")
+        if position is not None and not _POSITION.fullmatch(position):
             return error_response(400, kind="bad_request", message="position must be a whole number")
         try:
-            page = await read_page_at(self.client, int(position))
+            page = await read_page_at(self.client, int(position or 0))
+            end = position is not None and await is_last(self.client, page)
         except ApimallError as error:
             return describe_error(error)
-        return describe_page(page, self.poll_interval)
+        return describe_page(page, self.poll_interval, end=end)
 
 
 async def _send_index(request: web.Request) -> web.StreamResponse:

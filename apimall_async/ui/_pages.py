@@ -8,10 +8,15 @@ twice, whatever was created or deleted in between. Where it finds none, it looks
 
 The browser has the ids anyway, to draw the tasks. So nothing is kept here: no iteration for each reader,
 which would have to be found again, kept open and expire; and any number of processes can serve one reader.
-The price is the overlap, about a fifth more requests than pages without one.
+The price is the overlap, about a fifth more requests than pages without one. Only where a page may be the
+last one, or is refused, does an exact iteration find out.
 """
 
-from apimall_async import AsyncClient, HistoryPage, PaginationError
+from typing import Any
+
+import attrs
+
+from apimall_async import APIError, AsyncClient, HistoryPage, PaginationError
 from apimall_async._contract import MAX_PAGE_SIZE
 from apimall_async._page_ranges import PageRange, furthest_range
 
@@ -19,25 +24,51 @@ from apimall_async._page_ranges import PageRange, furthest_range
 async def read_page_at(client: AsyncClient, position: int) -> HistoryPage:
     """Read the page that covers ``position``, counted from 0 at the newest, and reaches furthest.
 
+    Where the gateway refuses pages past the end of the list, or sends the last one again, that is empty.
+
     Raises:
         PaginationError: the gateway serves other pages than requested.
         ApimallError: the request failed.
 
     """
-    page = await _read(client, furthest_range(position, MAX_PAGE_SIZE))
-    if not _covers(page, position):  # the gateway caps the limit, so its pages begin elsewhere
-        page = await _read(client, furthest_range(position, min(page.limit, MAX_PAGE_SIZE)))
-    if _covers(page, position):
-        return page
-    raise PaginationError(
-        f"requested task {position}, got page {page.page} of {page.limit} tasks", request_id=page.request_id
-    )
+    wanted = furthest_range(position, MAX_PAGE_SIZE)
+    page = await _read(client, wanted)
+    if page.limit < wanted.limit:  # capped, so the gateway's pages begin elsewhere
+        page = await _read(client, furthest_range(position, page.limit))
+    return page
+
+
+async def is_last(client: AsyncClient, page: HistoryPage) -> bool:
+    """Whether the list is known to end in this page: a short one may be in the middle, if rows are hidden.
+
+    Raises:
+        ApimallError: a request failed.
+
+    """
+    if len(page.items) >= page.limit:
+        return False
+    try:
+        return await _is_end(client, PageRange(page.page, page.limit), after=page.items)
+    except PaginationError:  # the list has changed, or this is no page of it, but one past its end
+        return False
 
 
 async def _read(client: AsyncClient, wanted: PageRange) -> HistoryPage:
-    return await client.list_history(wanted.page, wanted.limit)
+    try:
+        page = await client.list_history(wanted.page, wanted.limit)
+        if page.page != wanted.page:
+            raise PaginationError(
+                f"requested page {wanted.page}, got page {page.page}", request_id=page.request_id
+            )
+    except APIError as error:
+        if wanted.page == 1 or error.retryable or not await _is_end(client, wanted):
+            raise
+        return HistoryPage((), wanted.page, wanted.limit, error.request_id or "")
+    return attrs.evolve(page, limit=min(page.limit, wanted.limit))
 
 
-def _covers(page: HistoryPage, position: int) -> bool:
-    shown = PageRange(page.page, page.limit)
-    return shown.start <= position < shown.stop
+async def _is_end(client: AsyncClient, wanted: PageRange, **options: Any) -> bool:
+    """Whether an exact iteration that begins with this page yields nothing."""
+    pages = client.iter_history_pages(exact=True, start_page=wanted.page, page_size=wanted.limit, **options)
+    async with pages:
+        return await anext(pages, None) is None

@@ -50,12 +50,12 @@ _SETTINGS = {  # what the page calls the settings of its client
 }
 
 
-def describe_page(page: HistoryPage, poll_interval: float) -> web.Response:
+def describe_page(page: HistoryPage, poll_interval: float, *, end: bool) -> web.Response:
     """Send the tasks of one page, whether the history ends in it, and when to look for new ones."""
     return web.json_response(
         {
             "tasks": [_describe_task(task) for task in page.items],
-            "end": len(page.items) < page.limit,
+            "end": end,
             "poll_interval": poll_interval,
         }
     )

@@ -32,7 +32,7 @@ def check(written: list[str], gateway: LocalGateway, ever: list[str]) -> None:
 
 
 @contextmanager
-def serving(tasks: int, **options: Any) -> Generator[LocalGateway]:
+def serving(tasks: int | Sequence[ImageTask], **options: Any) -> Generator[LocalGateway]:
     """Run a gateway that the environment names."""
     with LocalGateway(tasks, **options).in_thread() as gateway, pytest.MonkeyPatch.context() as patch:
         patch.setenv("APIMALL_API_KEY", gateway.api_key)

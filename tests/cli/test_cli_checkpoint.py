@@ -97,7 +97,7 @@ def unfinished(tasks: Sequence[ImageTask]) -> bytes:
     with open_checkpoint(path) as checkpoint:
         checkpoint.append(tasks[50:])
         with checkpoint.transaction():
-            checkpoint.prepend(tasks[:51], checkpoint.first)
+            checkpoint.prepend(tasks[:50], checkpoint.first)
     content = path.read_bytes()
     path.unlink()
     return content

@@ -68,6 +68,19 @@ def test_every_image_is_saved_once(run: Run, gateway: LocalGateway, directory: P
     assert len(image_requests(gateway)) == count
 
 
+def test_hidden_rows_and_a_refused_page_past_the_end(
+    run: Run, gateway: LocalGateway, directory: Path
+) -> None:
+    """A short page in the middle is not the end, and a 404 behind the last page is."""
+    past_end = LocalGateway([task for task in gateway.tasks if task.image_url], past_end=404)
+    past_end.hidden = {task.task_id for task in past_end.tasks[10:40]}
+    with past_end.in_thread():
+        result = run("download", "images", "--base-url", past_end.url)
+    assert result.exit_code == 0
+    shown = [task for task in past_end.tasks if task.task_id not in past_end.hidden]
+    assert saved(directory) == names(shown)
+
+
 def test_filters_choose(run: Run, gateway: LocalGateway, directory: Path) -> None:
     """The same as those of history; a task without an image is none to be downloaded."""
     since = gateway.tasks[60].created_at

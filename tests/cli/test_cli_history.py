@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import attrs
 import pytest
@@ -128,7 +129,7 @@ def test_exact_iteration_shows_the_same(run: Run, gateway: LocalGateway, argumen
     """Plain and exact iteration show the history; exact takes requests that overlap."""
     result = run("history", "--format", "jsonl", *arguments)
     assert [json.loads(line)["task_id"] for line in result.stdout.splitlines()] == ids(gateway)
-    assert (gateway.requests[1].page, gateway.requests[1].limit) == (2, 49)
+    assert (gateway.requests[1].page, gateway.requests[1].limit) == (2, 48)
 
 
 def test_json_is_one_array_and_says_what_jsonl_says(run: Run, gateway: LocalGateway) -> None:
@@ -193,6 +194,31 @@ def test_partial_json_is_no_whole_document(run: Run, gateway: LocalGateway) -> N
     result = run("history", "--format", "json")
     assert result.exit_code == 3
     assert len(json.loads(result.stdout + "]")) == 50
+
+
+@pytest.mark.parametrize("past_end", [404, "last", "last-as-requested", "null"])
+@pytest.mark.parametrize("options", [(), ("--exact",), ("--read-ahead", "4")])
+def test_a_history_that_fills_its_last_page(
+    run: Run, monkeypatch: pytest.MonkeyPatch, past_end: Any, options: tuple[str, ...]
+) -> None:
+    """What the gateway sends behind it, be it a refusal, ends the read and is no error."""
+    gateway = LocalGateway(100, past_end=past_end)
+    monkeypatch.setenv("APIMALL_API_KEY", gateway.api_key)
+    with gateway.in_thread():
+        result = run("history", "--base-url", gateway.url, "--format", "jsonl", *options)
+    assert result.exit_code == 0
+    assert [json.loads(line)["task_id"] for line in result.stdout.splitlines()] == ids(gateway)
+
+
+@pytest.mark.parametrize("option", ["--exact", "--read-ahead=4"])
+def test_rows_that_are_hidden_do_not_end_an_exact_read(run: Run, gateway: LocalGateway, option: str) -> None:
+    """A plain one ends at the first page that is not full."""
+    gateway.hidden = {ids(gateway)[7]}
+    shown = [one for one in ids(gateway) if one not in gateway.hidden]
+    exact = run("history", "--format", "jsonl", option).stdout.splitlines()
+    assert [json.loads(line)["task_id"] for line in exact] == shown
+    plain = run("history", "--format", "jsonl").stdout.splitlines()
+    assert [json.loads(line)["task_id"] for line in plain] == shown[:49]
 
 
 def test_demo_needs_neither_key_nor_network(

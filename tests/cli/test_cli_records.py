@@ -133,11 +133,10 @@ AUDIO = [
 ]
 
 
-async def iterate_audio(*, page_size: int, start_page: int, **_: Any) -> AsyncGenerator[Page[AudioTask]]:
+async def iterate_audio(*, start_page: int = 1, **_: Any) -> AsyncGenerator[Page[AudioTask]]:
     """Stand for a client's pages of this list."""
     for page in range(start_page, 4):
-        items = AUDIO[(page - 1) * page_size : page * page_size]
-        yield Page(tuple(items), page, page_size, "req_1")
+        yield Page(tuple(AUDIO[(page - 1) * 50 : page * 50]), page, 50, "req_1")
 
 
 async def export_audio(checkpoint: Checkpoint, suffix: str) -> Path:
@@ -152,7 +151,7 @@ async def export_audio(checkpoint: Checkpoint, suffix: str) -> Path:
 @pytest.mark.parametrize("kept", [0, 60])
 async def test_another_class_of_records_is_exported(suffix: str, kept: int) -> None:
     """By its own fields, in one run or in two; nothing is written twice for a second list."""
-    with open_checkpoint(Path("audio.part")) as checkpoint:
+    with open_checkpoint(Path("audio.part"), AudioTask) as checkpoint:
         checkpoint.append(AUDIO[:kept])
         file = await export_audio(checkpoint, suffix)
     if suffix == ".jsonl":

@@ -98,7 +98,7 @@ def terminal(data: bytes) -> None:
     if isinstance(page, APIError):
         assert describe_error(page).status >= 400
         return
-    describe_page(page, 1.0)
+    describe_page(page, 1.0, end=True)
     shown = {name: _show(form(io.StringIO()), page) for name, form in FORMATS.items()}
     for text in (*shown.values(), _OF_RICH.sub("", _show(Table(_Terminal()), page))):
         assert text.replace("\n", "").isprintable()

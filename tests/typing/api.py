@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, assert_type
 
@@ -26,12 +26,15 @@ from apimall_async import (
     HistoryPage,
     ImageTask,
     InternalServerError,
+    ItemIterator,
     NotFoundError,
     Page,
+    PageIterator,
     PaginationError,
     PermissionDeniedError,
     RateLimitError,
     RetryPolicy,
+    Stats,
     TaskStatus,
     __version__,
     configure_converter,
@@ -95,8 +98,18 @@ async def read(client: AsyncClient) -> None:
     same: Page[ImageTask] = page
     assert_type(same.items, tuple[ImageTask, ...])
 
-    assert_type(client.iter_history(), AsyncGenerator[ImageTask])
-    assert_type(client.iter_history_pages(), AsyncGenerator[HistoryPage])
+    assert_type(client.iter_history(), ItemIterator[ImageTask])
+    assert_type(client.iter_history_pages(), PageIterator[HistoryPage])
+    generator: AsyncGenerator[ImageTask] = client.iter_history()
+    assert_type(await anext(generator), ImageTask)
+    async with client.iter_history(after=page.items[-1], until="img_1") as tasks:
+        assert_type(await anext(tasks), ImageTask)
+        assert_type(await anext(tasks.pages()), Page[ImageTask])
+        assert_type(tasks.stats, Stats)
+        assert_type(tasks.stats.boundaries_unproven, int)
+        assert_type(tasks.stats.waited, float)
+    async with client.iter_history_pages(after=page.items, until=datetime.now(UTC)) as pages:
+        assert_type(await anext(pages), HistoryPage)
     async for task in client.iter_history(
         page_size=50, start_page=1, max_items=None, read_ahead=8, exact=True
     ):

@@ -1,6 +1,7 @@
 """The JSON behind the page: pages of the history by position, and errors that say what to do."""
 
 import json
+import random
 from typing import Any
 
 import aiohttp
@@ -17,7 +18,7 @@ from apimall_async import (
     PaginationError,
     RetryPolicy,
 )
-from apimall_async.testing import Fault, LocalGateway, RateLimit
+from apimall_async.testing import Fault, LocalGateway, RateLimit, RecordedRequest
 from apimall_async.ui import create_app
 from apimall_async.ui._responses import describe_error
 
@@ -82,6 +83,78 @@ async def test_a_page_beyond_the_end_is_empty(service: aiohttp.ClientSession) ->
     page = await get(service, 10_000)
     assert page["tasks"] == []
     assert page["end"]
+
+
+async def read_all(service: aiohttp.ClientSession) -> list[str]:
+    """Read the history as the browser does, and look further on where nothing new comes."""
+    known: list[str] = []
+    further, end = 0, False
+    while not end:
+        page = await get(service, max(0, len(known) - 1 + further))
+        new = [one for one in ids(page) if one not in known]
+        assert new or page["end"] or further < 400, "nothing comes any more"
+        further += 0 if new else 20
+        known += new
+        end = page["end"]
+    return known
+
+
+PAST_END = ["empty", "empty-as-last", "last", "last-as-requested", "null", "missing", 400, 404, 410, 416, 422]
+
+
+@pytest.mark.parametrize("past_end", PAST_END)
+@pytest.mark.parametrize("tasks", [0, 1, 49, 50, 98, 100, 120])
+async def test_the_end_is_found_on_every_back_end(past_end: Any, tasks: int) -> None:
+    """Whatever it sends for a page behind the last one."""
+    gateway = LocalGateway(tasks, past_end=past_end)
+    async with gateway, gateway.client() as client, served(client, "/history") as service:
+        assert await read_all(service) == [task.task_id for task in gateway.tasks]
+        assert (await get(service, max(0, tasks - 1)))["end"]
+        far = await get(service, 10_000)
+        assert set(ids(far)) <= {task.task_id for task in gateway.tasks[-50:]}
+
+
+@pytest.mark.parametrize("share", [0.01, 0.2])
+async def test_a_short_page_in_the_middle_is_not_the_end(share: float) -> None:
+    """If rows are hidden after a page was cut, what follows it is read, too."""
+    gateway = LocalGateway(400)
+    chance = random.Random(1)
+    gateway.hidden = {task.task_id for task in gateway.tasks if chance.random() < share}
+    async with gateway, gateway.client() as client, served(client, "/history") as service:
+        shown = [task.task_id for task in gateway.tasks if task.task_id not in gateway.hidden]
+        assert await read_all(service) == shown
+
+
+async def test_looking_for_new_tasks_is_one_request(
+    service: aiohttp.ClientSession, gateway: LocalGateway
+) -> None:
+    """Without a position, which the page requests all the time, nobody looks behind a short page."""
+    gateway.delete(*[task.task_id for task in gateway.tasks[5:]])
+    async with service.get("/history/api/tasks") as response:
+        page = await response.json()
+    assert (len(page["tasks"]), page["end"], len(gateway.requests)) == (5, False, 1)
+    assert (await get(service, 4))["end"]
+
+
+async def test_a_passing_404_is_not_the_end(service: aiohttp.ClientSession, gateway: LocalGateway) -> None:
+    """A proxy may send one now and then: the page is there when it is looked for again."""
+    gateway.fault(Fault.error(404))
+    assert (await get(service, 60, 502))["error"]["kind"] == "not_found"
+
+
+async def test_a_limit_that_is_echoed_too_large_does_no_harm(
+    service: aiohttp.ClientSession, gateway: LocalGateway
+) -> None:
+    """The gateway's own maximum, say, whatever was requested and served."""
+
+    @gateway.rule
+    def echo_100(request: RecordedRequest) -> Fault:
+        start = ((request.page or 1) - 1) * request.limit
+        items = [task.to_dict() for task in gateway.tasks[start : start + request.limit]]
+        data = {"items": items, "page": request.page, "limit": 100}
+        return Fault(body=json.dumps({"success": True, "data": data, "request_id": "r"}).encode())
+
+    assert await read_all(service) == [task.task_id for task in gateway.tasks]
 
 
 async def test_where_the_limit_is_capped_another_page_is_chosen(

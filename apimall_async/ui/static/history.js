@@ -5,12 +5,14 @@
 // so they are guesses; what proves where a page is are the tasks in it that are known already. See
 // _pages.py for why.
 
-/** Where to look for the last known task, relative to where it should be: new ones push it on. */
-const SEARCH = [0, 45, -45, 90, -90, 180, -180, 360, -360];
+/** Where to look for the last known task, relative to where it should be: new ones push it on, hidden rows, too. */
+const SEARCH = [0, 25, 12, 45, -45, 90, -90, 180, -180, 360, -360];
 /** New tasks at most that are joined to the known ones; with more, as after a night asleep, start afresh. */
 const MOST_NEW = 1000;
 /** Polls after which a task that runs, but is too old for them to show, is looked at by itself. */
 const STALE = 3;
+/** Tasks of one time that a page shows with one before and one behind them: it shows 25 from any position on. */
+const MOST_EQUAL = 23;
 
 const RUNNING = new Set(["pending", "processing"]);
 
@@ -29,11 +31,12 @@ const NO_SERVER = {
   retryable: true,
 };
 
-async function read(position) {
+/** Read the tasks about a position; or the newest, without whether the history ends with them. */
+async function read(position = null) {
   let response;
   let page;
   try {
-    response = await fetch(`api/tasks?position=${position}`);
+    response = await fetch(position === null ? "api/tasks" : `api/tasks?position=${position}`);
     page = await response.json();
   } catch {
     throw new Failure(
@@ -44,14 +47,31 @@ async function read(position) {
   return page;
 }
 
-/** Read the tasks that follow `known` (a Map of consecutive tasks by id), and whether the history ends. */
-async function readAfter(known) {
-  for (const shift of SEARCH) {
-    const page = await read(Math.max(0, known.size - 1 + shift));
-    const last = page.tasks.findLastIndex((task) => known.has(task.task_id));
-    const tasks = page.tasks.slice(last + 1);
-    // A page that ends amid the known ones is too far up; one without any, elsewhere.
-    if (last >= 0 && (tasks.length || page.end)) return { ...page, tasks };
+/**
+ * Read the tasks that follow `tasks`, which are consecutive, and whether the history ends with them.
+ *
+ * Tasks of one time may change places at each request. So the page has to show a known task of another time than
+ * that of the last one: what follows is all that is unknown behind it. Where too many tasks share a time for that,
+ * the last known one has to do.
+ *
+ * `drift` is how much further on than its number the last known task was found last time: rows may be hidden.
+ */
+async function readAfter(tasks, drift = 0) {
+  const known = new Set(tasks.map((task) => task.task_id));
+  const last = tasks.length - 1;
+  const time = tasks[last]?.created_at;
+  const other = tasks.findLastIndex((task) => task.created_at !== time);
+  for (const proof of other >= 0 && last - other <= MOST_EQUAL ? [other, last] : [last]) {
+    const proves = (task) => known.has(task.task_id) && (proof === last || task.created_at !== time);
+    for (const shift of SEARCH) {
+      const page = await read(Math.max(0, proof + drift + shift));
+      const found = page.tasks.findLastIndex(proves);
+      const next = page.tasks.slice(found + 1).filter((task) => !known.has(task.task_id));
+      // A page that ends amid the known ones is too far up; one without any, elsewhere.
+      if ((found >= 0 || !known.size) && (next.length || page.end)) {
+        return { ...page, tasks: next, drift: drift + shift };
+      }
+    }
   }
   throw new Failure({
     kind: "moved",
@@ -65,6 +85,7 @@ export class History {
   /** Consecutive from the newest: id -> task, and the ids in order. */
   #tasks = new Map();
   #order = [];
+  #drift = 0;
   /** id -> when it was last seen to run. */
   #running = new Map();
   #view;
@@ -89,7 +110,8 @@ export class History {
 
   /** Read what follows the last known task. */
   async readOlder() {
-    const { tasks, end } = await readAfter(this.#tasks);
+    const { tasks, end, drift } = await readAfter(this.#order.map((id) => this.#tasks.get(id)), this.#drift);
+    this.#drift = drift;
     this.#append(tasks);
     this.ended = end;
   }
@@ -98,11 +120,11 @@ export class History {
   async readNewer() {
     const newest = new Map();
     const isKnown = (task) => this.#tasks.has(task.task_id);
-    let page = await read(0);
+    let page = await read();
     for (;;) {
       for (const task of page.tasks) newest.set(task.task_id, task);
       if (!this.size || page.end || page.tasks.some(isKnown) || newest.size > MOST_NEW) break;
-      page = await readAfter(newest);
+      page = await readAfter([...newest.values()], page.drift);
     }
     this.pollInterval = page.poll_interval * 1000;
     const tasks = [...newest.values()];
@@ -121,10 +143,11 @@ export class History {
   }
 
   #startWith(tasks, end) {
-    const wasEmpty = this.ended && !this.size;
+    const wasEmpty = this.started && !this.size;
     if (this.size) this.#view.clear();
     this.#tasks.clear();
     this.#order = [];
+    this.#drift = 0;
     this.#running.clear();
     this.#append(tasks, wasEmpty);
     this.ended = end;

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import attrs
+import pytest
 from browsing import BROWSER, expect, first_load, ids, loaded, reading, scroll_to_the_end
 from histories import finished, ids_of
 
@@ -27,6 +29,36 @@ async def test_tasks_deleted_meanwhile_make_it_skip_none(browser: Any) -> None:
         unread = ids_of(gateway.tasks[count - 70 :])
         await scroll_to_the_end(page)
         assert (await ids(page))[count:] == unread
+
+
+@pytest.mark.parametrize("past_end", ["last-as-requested", 404])
+async def test_hidden_rows_and_pages_past_the_end(browser: Any, past_end: Any) -> None:
+    """Short pages in the middle do not end it, whatever comes behind the last one."""
+    gateway = LocalGateway(finished(200), past_end=past_end)
+    gateway.hidden = {*ids_of(gateway.tasks)[20:45], *ids_of(gateway.tasks)[60::4]}
+    async with gateway, reading(browser, gateway) as page:
+        await scroll_to_the_end(page)
+        assert await ids(page) == [one for one in ids_of(gateway.tasks) if one not in gateway.hidden]
+
+
+async def test_tasks_of_one_time_change_places(browser: Any) -> None:
+    """At each request, also where a page cuts them, and while others are created: none is lost."""
+    tasks = finished(200)
+    batches = [attrs.evolve(task, created_at=tasks[n // 7 * 7].created_at) for n, task in enumerate(tasks)]
+    async with LocalGateway(batches, ties="any") as gateway, reading(browser, gateway) as page:
+        await scroll_to_the_end(page, lambda: gateway.insert_new(2))
+        await loaded(page, len(gateway.tasks))
+        assert sorted(await ids(page)) == sorted(ids_of(gateway.tasks))
+
+
+async def test_more_tasks_of_one_time_than_a_page_proves(browser: Any) -> None:
+    """A bulk import: they are read all the same, if their order is stable."""
+    tasks = finished(200)
+    batch = [attrs.evolve(task, created_at=tasks[30].created_at) for task in tasks[30:130]]
+    history = [*tasks[:30], *batch, *tasks[130:]]
+    async with LocalGateway(history) as gateway, reading(browser, gateway) as page:
+        await scroll_to_the_end(page)
+        assert await ids(page) == ids_of(gateway.tasks)
 
 
 async def test_more_new_tasks_than_a_page_holds(browser: Any, gateway: LocalGateway) -> None:
