@@ -19,6 +19,12 @@ PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]  # the supported ones; docs/r
 OLDEST = PYTHONS[0]
 PROJECT = nox.project.load_toml("pyproject.toml")
 ENV = {"PYTHONSAFEPATH": "1"}  # test what is installed, not the checkout
+DEBIAN = {  # what the session `outside` needs of it: program, package
+    "nginx": "nginx-light",
+    "haproxy": "haproxy",
+    "initdb": "postgresql",
+    "mariadbd": "mariadb-server-core",
+}
 BUILD_ENV = {  # for uv build: the tools that build a release
     "UV_BUILD_CONSTRAINT": str(Path(".github/build-requirements.txt").resolve()),
     "UV_REQUIRE_HASHES": "1",
@@ -79,9 +85,10 @@ def browser(session: nox.Session) -> None:
 
 @nox.session(python=OLDEST)
 def outside(session: nox.Session) -> None:
-    """Test against programs that nobody here wrote: nginx, haproxy, Prism (from npm), schemathesis."""
-    for program, package in {"nginx": "nginx-light", "haproxy": "haproxy"}.items():
-        if not shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin"):
+    """Test against programs that nobody here wrote: proxies, paginators, databases, Prism, schemathesis."""
+    folders = [os.environ["PATH"], "/usr/sbin", *map(str, Path("/usr/lib/postgresql").glob("*/bin"))]
+    for program, package in DEBIAN.items():
+        if not shutil.which(program, path=":".join(folders)):
             session.error(f"{program} not found: apt-get install {package}")
     session.install(".[cli]", *group("outside"))
     session.run("pytest", "-m", "outside", "tests/outside", *session.posargs, env=ENV)

@@ -11,8 +11,10 @@ import instructions
 import limits
 import loop
 import memory
+import paging
 import reading
 import report
+import schedules
 
 
 SECTIONS = {
@@ -23,6 +25,8 @@ SECTIONS = {
     "import": imports.imports,
     "loop": loop.loop,
     "limits": limits.limits,
+    "paging": paging.paging,
+    "schedules": schedules.schedules,
 }
 
 

@@ -5,8 +5,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
-from proxies import Haproxy, Nginx, find
+from programs import find
+from proxies import Haproxy, Nginx
 
 from apimall_async.testing import LocalGateway
 
@@ -36,3 +38,17 @@ def _starter(kind: Any, home: Path) -> Iterator[Callable[..., Any]]:
         pytest.skip(f"{name} is not installed")
     with ExitStack() as started:
         yield lambda port, **directives: started.enter_context(kind(home, port, **directives))
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    """Make one for all clients of a test."""
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name a case by the options that it passes."""
+    if isinstance(val, dict):
+        return ",".join(f"{name}={value}" for name, value in val.items()) or "plain"
+    return None
