@@ -18,9 +18,9 @@ from apimall_async._errors import (
     PermissionDeniedError,
     RateLimitError,
 )
-from apimall_async._guard import RetryPolicy
 from apimall_async._models import HistoryPage, ImageTask, TaskStatus
 from apimall_async._pagination import ItemIterator, PageIterator, Stats
+from apimall_async._retry import RetryPolicy
 from apimall_async._version import __version__
 
 

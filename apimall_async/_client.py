@@ -1,23 +1,18 @@
 """AsyncClient: owns a session or uses the caller's, sends requests, iterates over the history."""
 
-import sys
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from functools import wraps
 from os import PathLike
 from pathlib import Path
-from typing import Any, Never, ParamSpec, Self, TypeVar
+from typing import Any, Never, Self, TypeVar
 
 import aiohttp
-from multidict import CIMultiDict
 from yarl import URL
 
 from apimall_async._contract import MAX_PAGE_SIZE
 from apimall_async._conversion import Page
 from apimall_async._endpoints import IMAGE_HISTORY, Endpoint
 from apimall_async._errors import APIError, ClientClosedError
-from apimall_async._fetcher import Fetcher
-from apimall_async._guard import Guard, RetryPolicy
 from apimall_async._images import Limits, download
 from apimall_async._models import HistoryPage, ImageTask
 from apimall_async._pagination import (
@@ -29,45 +24,15 @@ from apimall_async._pagination import (
     check_integer,
     iterate_items,
     iterate_pages,
+    without_limit,
 )
-from apimall_async._redaction import Redactor, Secret
-from apimall_async._settings import (
-    check_session,
-    find_api_key,
-    find_base_url,
-    find_proxy,
-    is_loopback,
-    make_timeout,
-    split_proxy,
-)
-from apimall_async._transport import Transport
-from apimall_async._version import __version__
+from apimall_async._parts import Parts
+from apimall_async._retry import RetryPolicy
+from apimall_async._settings import Default, is_loopback
 
 
-_DEFAULT_RETRY = RetryPolicy()
-_USER_AGENT = (
-    f"apimall-async/{__version__} Python/{sys.version_info.major}.{sys.version_info.minor}"
-    f" aiohttp/{'.'.join(aiohttp.__version__.split('.')[:2])}"
-)
-
-A = ParamSpec("A")
 P = TypeVar("P", bound=Page[Any])
 T = TypeVar("T")
-
-
-def _without_limit(method: Callable[A, T]) -> Callable[A, T]:
-    """Tell whoever passes ``limit=``, as to ``list_history``, which of two things it may mean here."""
-
-    @wraps(method)
-    def checked(*args: A.args, **options: A.kwargs) -> T:
-        if "limit" in options:
-            raise TypeError(
-                f"{method.__name__}() takes no limit=: it is page_size= for tasks a page, "
-                "max_items= for tasks in all"
-            )
-        return method(*args, **options)
-
-    return checked
 
 
 class AsyncClient:
@@ -83,12 +48,14 @@ class AsyncClient:
         session: an ``aiohttp.ClientSession`` of the caller's; it is used, never closed, never changed.
         timeout: seconds for one attempt, from connecting to the body's last byte, without waiting for
             a free connection; or an ``aiohttp.ClientTimeout``, or None for no limit.
-        retry: how often and how long one request is tried, or None for one try.
+        retry: how often and how long one request is tried, or None for one try. By default 8 times at most:
+            for 20 seconds where one page is awaited, for 300 seconds for each page of an iteration, and for
+            10 seconds where the gateway cannot be reached at all.
         proxy: URL of an http(s) proxy. Without it, and without ``session``, the environment's count
             (``HTTPS_PROXY``, ``NO_PROXY``).
 
     Raises:
-        ConfigurationError: a key, URL, session, timeout or proxy that cannot be used.
+        ConfigurationError: a key, URL, session, timeout, retry or proxy that cannot be used.
 
     """
 
@@ -99,44 +66,16 @@ class AsyncClient:
         base_url: str | URL | None = None,
         session: aiohttp.ClientSession | None = None,
         timeout: float | aiohttp.ClientTimeout | None = 30.0,
-        retry: RetryPolicy | None = _DEFAULT_RETRY,
+        retry: RetryPolicy | Default | None = Default.DEFAULT,
         proxy: str | None = None,
     ) -> None:
         try:
-            self._build(api_key, base_url, session=session, timeout=timeout, retry=retry, proxy=proxy)
+            self._parts = Parts.make(
+                api_key, base_url, session=session, timeout=timeout, retry=retry, proxy=proxy
+            )
         except BaseException as error:  # noqa: BLE001 - it goes on
             del api_key, base_url, proxy  # tools that report errors show the variables of frames
             raise error.with_traceback(None) from None
-
-    def _build(
-        self,
-        api_key: str | None,
-        base_url: str | URL | None,
-        *,
-        session: aiohttp.ClientSession | None,
-        timeout: float | aiohttp.ClientTimeout | None,
-        retry: RetryPolicy | None,
-        proxy: str | None,
-    ) -> None:
-        check_session(session)
-        key = find_api_key(api_key)
-        url = find_base_url(base_url)
-        through = split_proxy(find_proxy(url, proxy, from_environment=session is None))
-        headers = {
-            "Authorization": Secret(f"Bearer {key}"),
-            "Accept": "application/json",
-            "User-Agent": _USER_AGENT,
-            **(
-                through.headers if url.scheme == "http" else {}
-            ),  # no tunnel: the proxy reads the request itself
-        }
-        redactor = Redactor(key)
-        transport = Transport(session, CIMultiDict(headers), redactor, make_timeout(timeout), through)
-        guard = Guard(retry or _DEFAULT_RETRY)
-        self._base_url = url
-        self._redactor = redactor
-        self._fetcher = Fetcher(url, transport, guard, redactor, retry.max_tries if retry else 1)
-        self._transport = transport
 
     async def __aenter__(self) -> Self:
         return self
@@ -145,26 +84,51 @@ class AsyncClient:
         await self.close()
 
     def __repr__(self) -> str:
-        if not hasattr(self, "_transport"):  # in the traceback of an error while it is made
+        if not hasattr(self, "_parts"):  # in the traceback of an error while it is made
             return f"<{type(self).__name__} not made>"
         state = "closed" if self.closed else "open"
-        return f"<{type(self).__name__} {self._base_url.origin()} {state}>"
+        return f"<{type(self).__name__} {self._parts.base_url.origin()} {state}>"
 
     def __reduce__(self) -> Never:
         raise TypeError("an AsyncClient cannot be pickled or copied, it holds the API key: make another")
 
     @property
     def closed(self) -> bool:
-        """Whether ``close()`` was called."""
-        return self._transport.closed
+        """Whether ``close()`` was called; of what ``with_options`` returned, on the client that it is of."""
+        return self._parts.transport.closed
 
     async def close(self) -> None:
         """Close the client and its own session, not the caller's. Idempotent.
 
-        Requests under way fail with ClientClosedError: at once where they wait for a response, and
-        when their wait is over where the guard or a retry holds them back.
+        All that is under way, or waits for the guard, for a retry or for a connection, fails at once with
+        ClientClosedError. What ``with_options`` returned is closed with the client that it is of; closing it
+        closes nothing.
         """
-        await self._transport.close()
+        if not self._parts.is_view:
+            await self._parts.transport.close()
+
+    def with_options(
+        self,
+        *,
+        timeout: float | aiohttp.ClientTimeout | Default | None = Default.DEFAULT,
+        retry: RetryPolicy | Default | None = Default.DEFAULT,
+    ) -> Self:
+        """Return this client with other limits of time and tries, for one call or for one handler.
+
+        It has the same connections and the same rate-limit guard, costs nothing to make, and need not be
+        closed: closing it closes nothing.
+
+        Args:
+            timeout: as for the client; without it, as this client's.
+            retry: as for the client; without it, as this client's.
+
+        Raises:
+            ConfigurationError: a timeout or retry that cannot be used.
+
+        """
+        view = object.__new__(type(self))
+        vars(view).update(vars(self), _parts=self._parts.with_options(timeout, retry))
+        return view
 
     async def list_history(self, page: int = 1, limit: int = 20) -> HistoryPage:
         """Return one page of the history.
@@ -181,9 +145,9 @@ class AsyncClient:
         """
         check_integer("page", page, 1)
         check_integer("limit", limit, 1, MAX_PAGE_SIZE)
-        return await self._fetcher.reader(IMAGE_HISTORY, Stats())(page, limit)
+        return await self._parts.calls.reader(IMAGE_HISTORY, Stats())(page, limit)
 
-    @_without_limit
+    @without_limit
     def iter_history(
         self,
         *,
@@ -227,7 +191,7 @@ class AsyncClient:
         options = Options(page_size, start_page, max_items, read_ahead, exact, after, until)
         return self._iterate(iterate_items, IMAGE_HISTORY, options)
 
-    @_without_limit
+    @without_limit
     def iter_history_pages(
         self,
         *,
@@ -291,14 +255,14 @@ class AsyncClient:
                 limits,
                 on_bytes,
                 overwrite=overwrite,
-                allow_private=is_loopback(self._base_url),
+                allow_private=is_loopback(self._parts.base_url),
             )
         except APIError as error:
-            self._redactor.error(error)
+            self._parts.redactor.error(error)
             raise
 
     def _iterate(
         self, iterate: Callable[[Fetch[P], Options, Stats], T], endpoint: Endpoint[P], options: Options
     ) -> T:
         stats = Stats()
-        return iterate(self._fetcher.reader(endpoint, stats), options, stats)
+        return iterate(self._parts.iterations.reader(endpoint, stats), options, stats)

@@ -1,11 +1,10 @@
-"""What the requests of one event loop share: a session, the slots of its pool, and one timer."""
+"""What the requests of one event loop share: a session, the slots of its pool, and their timers."""
 
 import asyncio
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import AbstractContextManager, nullcontext
 from typing import cast
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import aiohttp
 import attrs
@@ -23,14 +22,17 @@ class Connections:
 
     session: aiohttp.ClientSession
     slots: asyncio.Semaphore
-    deadlines: Deadlines | None
     lifetime: AsyncGenerator[aiohttp.ClientSession] | None
     """Of a session of our own."""
+    deadlines: WeakValueDictionary[float, Deadlines] = attrs.field(
+        factory=WeakValueDictionary[float, Deadlines]
+    )
+    """By the seconds that they give, as long as requests, or a timer, need them."""
     closing: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, given: aiohttp.ClientSession | None, seconds: float | None) -> "Connections":
-        """Take the session that is given, or open one; allow each request ``seconds``.
+    async def open(cls, given: aiohttp.ClientSession | None) -> "Connections":
+        """Take the session that is given, or open one.
 
         Raises:
             ConfigurationError: the session that is given belongs to another event loop.
@@ -44,16 +46,26 @@ class Connections:
             )
         lifetime = None if given else _session_lifetime()
         session = await anext(lifetime) if lifetime else cast("aiohttp.ClientSession", given)
-        return cls(session, _slots_of(session), Deadlines(seconds) if seconds else None, lifetime)
+        return cls(session, _slots_of(session), lifetime)
 
-    def deadline(self) -> AbstractContextManager[object, None]:
+    def deadline(self, seconds: float) -> Deadline:
         """Limit the time of one request."""
-        return Deadline(self.deadlines) if self.deadlines else nullcontext()
+        try:
+            deadlines = self.deadlines[seconds]
+        except KeyError:
+            deadlines = self.deadlines[seconds] = Deadlines(seconds)
+        return Deadline(deadlines)
+
+    def tasks(self) -> set[asyncio.Task[object]]:
+        """Return the tasks of the requests that are under way."""
+        return set[asyncio.Task[object]]().union(
+            *(deadlines.tasks() for deadlines in self.deadlines.values())
+        )
 
     async def close(self) -> None:
-        """Close an own session."""
-        if self.deadlines:
-            self.deadlines.close()
+        """End what is under way, and close an own session."""
+        for deadlines in list(self.deadlines.values()):
+            deadlines.close()
         if self.lifetime:
             await self.lifetime.aclose()
 

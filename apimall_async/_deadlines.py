@@ -1,12 +1,13 @@
 """The timeouts of many requests over one timer of the event loop."""
 
 import asyncio
+import math
 from types import TracebackType
 from typing import Self, cast
 
 
 class Deadlines:
-    """Gives each request the same number of seconds.
+    """Gives each request the same number of seconds; with infinity it can only be ended.
 
     ``asyncio.timeout`` sets and cancels a timer for each request. Here one timer is set at a time, for the
     oldest request; when it runs out, it is set for the oldest that is left.
@@ -21,16 +22,23 @@ class Deadlines:
     def start(self, deadline: "Deadline") -> None:
         """Let a deadline begin."""
         when = self._started[deadline] = self._loop.time() + self._seconds
-        if self._timer is None:
+        if self._timer is None and when < math.inf:
             self._timer = self._loop.call_at(when, self._check)
+
+    def tasks(self) -> set[asyncio.Task[object]]:
+        """Return the tasks of the requests that are under way."""
+        return {deadline.task for deadline in self._started}
 
     def end(self, deadline: "Deadline") -> None:
         """Forget a deadline; the timer will find nothing to do."""
         self._started.pop(deadline, None)
 
     def close(self) -> None:
-        """Cancel the timer, unless requests still need it."""
-        if self._timer and not self._started:
+        """End what is under way, at once, and cancel the timer."""
+        for deadline in list(self._started):
+            self.end(deadline)
+            deadline.run_out()
+        if self._timer:
             self._timer.cancel()
             self._timer = None
 
@@ -51,12 +59,12 @@ class Deadline:
     It treats other cancellations as ``asyncio.timeout`` does, also one that comes at the same moment.
     """
 
-    __slots__ = ("_cancelling", "_deadlines", "_over", "_task")
+    __slots__ = ("_cancelling", "_deadlines", "_over", "task")
 
     def __init__(self, deadlines: Deadlines) -> None:
         self._deadlines = deadlines
-        self._task = cast("asyncio.Task[object]", asyncio.current_task())
-        self._cancelling = self._task.cancelling()
+        self.task = cast("asyncio.Task[object]", asyncio.current_task())
+        self._cancelling = self.task.cancelling()
         self._over = False
 
     def __enter__(self) -> Self:
@@ -67,10 +75,10 @@ class Deadline:
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
         self._deadlines.end(self)
-        if self._over and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+        if self._over and self.task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
     def run_out(self) -> None:
         """Cancel the task."""
         self._over = True
-        self._task.cancel()
+        self.task.cancel()

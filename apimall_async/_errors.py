@@ -94,14 +94,20 @@ class APIError(ApimallError):
 
 
 class APIConnectionError(APIError):
-    """No whole response came back: name resolution, connecting, TLS, or a cut connection."""
+    """No whole response came back: name resolution, connecting, TLS, or a cut connection.
 
+    Attributes:
+        connected: whether there was a connection; False where the host cannot be resolved or reached.
+
+    """
+
+    connected = True
     _hint = "check the network, the proxy and {base_url}"
     retryable = True
 
 
 class APITimeoutError(APIConnectionError):
-    """One attempt took longer than ``timeout`` seconds."""
+    """One attempt took longer than ``timeout`` seconds, or all of them longer than ``max_time``."""
 
     _hint = "check the network, or allow more time: {timeout}"
 

@@ -25,6 +25,10 @@ class PerLoop(Generic[T]):
         self._found[asyncio.get_running_loop()] = one
         return one
 
+    def items(self) -> list[tuple[asyncio.AbstractEventLoop, T]]:
+        """Return all, each with its loop."""
+        return list(self._found.items())
+
     def pop_all(self) -> dict[asyncio.AbstractEventLoop, T]:
         """Forget all, and return them."""
         found, self._found = self._found, {}

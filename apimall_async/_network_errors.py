@@ -10,6 +10,7 @@ DISTRUST_HINT = (
     "check {base_url} and this machine's clock; for an authority of your own, pass a session that trusts it"
 )
 
+_UNCONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 _SOCKS_REPLIES = {  # that may pass
     1,  # general failure; RFC 1928, 6, for these
     3,  # network unreachable
@@ -45,7 +46,7 @@ def may_pass(error: Exception) -> bool:
     """Whether the same request may succeed later."""
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return _may_status_pass(error.status)
-    if type(error).__module__.partition(".")[0] == "aiohttp_socks":
+    if _is_of_socks(error):
         return _may_socks_error_pass(error)
     # An EOFError comes from a connector of the caller's, where a proxy cuts the connection.
     return isinstance(error, aiohttp.ClientError | OSError | EOFError) and not isinstance(
@@ -53,12 +54,32 @@ def may_pass(error: Exception) -> bool:
     )
 
 
+def has_connected(error: Exception) -> bool:
+    """Whether there was a connection to the host, or to its proxy."""
+    return not (isinstance(error, _UNCONNECTED) or (_is_of_socks(error) and _is_unreached(error)))
+
+
+def is_unreadable(error: Exception) -> bool:
+    """Whether a response has an encoding that aiohttp knows, and cannot unpack here: ``br``, ``zstd``."""
+    return isinstance(error, aiohttp.ClientResponseError) and "content-encoding" in error.message
+
+
 def _may_status_pass(status: int) -> bool:
     return status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
+def _is_of_socks(error: Exception) -> bool:
+    return type(error).__module__.partition(".")[0] == "aiohttp_socks"
+
+
+def _is_unreached(error: Exception) -> bool:
+    """Whether there was no connection to the SOCKS proxy itself."""
+    return not hasattr(error, "error_code")
+
+
 def _may_socks_error_pass(error: Exception) -> bool:
     """Whether a SOCKS proxy may let the next request through: these errors are of no kind of aiohttp's."""
-    reachable = hasattr(error, "error_code")  # else there is no connection to the proxy itself
     code = getattr(error, "error_code", None)
-    return not reachable or (isinstance(code, int) and (code in _SOCKS_REPLIES or _may_status_pass(code)))
+    return _is_unreached(error) or (
+        isinstance(code, int) and (code in _SOCKS_REPLIES or _may_status_pass(code))
+    )

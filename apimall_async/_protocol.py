@@ -33,6 +33,8 @@ _OK = 200  # not HTTPStatus.OK: to look up a member costs as much as to check te
 _ABSURD_WAIT = 366 * 86_400.0  # seconds; a Retry-After beyond a year is taken for nonsense
 _MAX_MESSAGE = 500  # characters of the gateway's own text that an error repeats
 
+_ENCODINGS = {"", "identity", "gzip", "deflate", "br", "zstd"}  # that aiohttp unpacks, or says that it cannot
+
 _ERRORS: Mapping[int, type[APIStatusError]] = {
     401: AuthenticationError,
     403: PermissionDeniedError,
@@ -54,9 +56,23 @@ def read_page(kind: type[P], status: int, headers: Headers, body: bytes) -> P:
         raise _status_error(status, headers, body)
     try:
         return structure(body, kind)
+    except NotJSONError as error:
+        failure: APIError = _no_json(str(error), headers)
     except Exception as error:  # noqa: BLE001 - cattrs groups what it found
-        message = problems(error)
-    raise _failed_with_200(body, message)
+        failure = _failed_with_200(body, problems(error))
+    raise failure
+
+
+def _no_json(message: str, headers: Headers) -> APIResponseValidationError:
+    """Make the error of a body that is cut off, or is not the gateway's: the next one may be good."""
+    encoding = headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in _ENCODINGS:
+        return APIResponseValidationError(
+            f"the response has the encoding {encoding!r}, which was not requested and cannot be read"
+        )
+    error = APIResponseValidationError(message)
+    error.retryable = True
+    return error
 
 
 def _failed_with_200(body: bytes, message: str) -> APIError:
@@ -106,9 +122,12 @@ def _parse_date(value: str) -> datetime | None:
 
 
 def _status_error(status: int, headers: Headers, body: bytes) -> APIError:
-    facts = _explained(_load(body), default=f"the gateway responded {_phrase(status)}")
+    response = _load(body)
+    facts = _explained(response, default=f"the gateway responded {_phrase(status)}")
     if status < HTTPStatus.MULTIPLE_CHOICES:
-        return APIResponseValidationError(**facts)
+        failure = APIResponseValidationError(**facts)
+        failure.retryable = response is None  # as a 200 without JSON
+        return failure
     kind = _ERRORS.get(status)
     if kind is None:
         kind = InternalServerError if status >= HTTPStatus.INTERNAL_SERVER_ERROR else APIStatusError

@@ -1,18 +1,22 @@
 """What a client is given, checked before any request. An error says what to do, and never the key."""
 
 import ipaddress
+import math
 import os
 from base64 import b64encode
 from collections.abc import Mapping
+from enum import Enum
 from types import MappingProxyType
 from typing import NamedTuple, cast
 from urllib.request import getproxies, proxy_bypass
 
+import attrs
 from aiohttp import ClientSession, ClientTimeout
 from yarl import URL
 
 from apimall_async._errors import ConfigurationError
 from apimall_async._redaction import Secret
+from apimall_async._retry import DEFAULT_CALL, DEFAULT_ITERATION, RetryPlan, RetryPolicy
 
 
 GATEWAY = "https://gateway.apimall.ai"
@@ -21,6 +25,16 @@ _SOCKS_HINT = (
     "; for one of SOCKS, install aiohttp-socks, and pass session=aiohttp.ClientSession("
     "connector=aiohttp_socks.ProxyConnector.from_url('socks5://proxy:1080', rdns=True))"
 )
+
+
+class Default(Enum):
+    """What an argument is that was not passed, where None means something."""
+
+    DEFAULT = "..."
+
+    def __repr__(self) -> str:
+        """Keep signatures short."""
+        return self.value
 
 
 def find_api_key(api_key: object) -> str:
@@ -152,7 +166,23 @@ def make_timeout(timeout: float | ClientTimeout | None) -> ClientTimeout:
         return timeout
     number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
     if timeout is None or (number and 0 < timeout <= _MAX_SECONDS):
-        return ClientTimeout(total=timeout)
+        return ClientTimeout(timeout, ceil_threshold=math.inf)  # aiohttp would round long ones up
     raise ConfigurationError(
         f"timeout must be a positive number of seconds, a ClientTimeout or None, not {timeout!r}"
     )
+
+
+def make_retry_plans(retry: RetryPolicy | Default | None) -> tuple[RetryPlan, RetryPlan]:
+    """Choose the plan of a call for one page, and that of each page of an iteration.
+
+    Raises:
+        ConfigurationError: not a RetryPolicy, or None.
+
+    """
+    if isinstance(retry, RetryPolicy):
+        return RetryPlan(retry), RetryPlan(retry)
+    if retry is None:
+        return attrs.evolve(DEFAULT_CALL, once=True), attrs.evolve(DEFAULT_ITERATION, once=True)
+    if retry is Default.DEFAULT:
+        return DEFAULT_CALL, DEFAULT_ITERATION
+    raise ConfigurationError(f"retry must be a RetryPolicy or None, not {retry!r}")

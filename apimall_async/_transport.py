@@ -1,6 +1,7 @@
 """One GET, once, over the caller's session or one of our own: the whole response, or a typed error."""
 
 import asyncio
+import math
 import sys
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import NamedTuple, Protocol
@@ -20,10 +21,18 @@ from apimall_async._errors import (
 )
 from apimall_async._frames import cut_frames, find_callers_error
 from apimall_async._loops import PerLoop
-from apimall_async._network_errors import DISTRUST, DISTRUST_HINT, describe, may_pass
+from apimall_async._network_errors import (
+    DISTRUST,
+    DISTRUST_HINT,
+    describe,
+    has_connected,
+    is_unreadable,
+    may_pass,
+)
 from apimall_async._protocol import Headers
 from apimall_async._redaction import Redactor
 from apimall_async._settings import Proxy
+from apimall_async._waits import Waits
 
 
 _OK = 200
@@ -32,6 +41,34 @@ _MAX_BODY = 2 * 2**20  # bytes of a page, unpacked; fifty tasks take some 20 000
 _MAX_ERROR_BODY = 64 * 2**10  # bytes of an error's body that are looked at
 _MAX_MESSAGE = 500  # characters
 _SHORTEST = 4  # characters of a password that is cut out of messages
+
+
+class Limits(NamedTuple):
+    """How long one attempt may take."""
+
+    seconds: float
+    """In all, without waiting for a free connection."""
+    phases: aiohttp.ClientTimeout
+
+
+def limits_of(timeout: aiohttp.ClientTimeout, seconds: float, connect: float) -> Limits:
+    """Make the limits of ``timeout``, but no more than so many seconds in all, and to connect.
+
+    aiohttp's own timer of the total swallows a cancellation that comes while it runs out: ours does not.
+    """
+    total = min(timeout.total or math.inf, seconds)
+    if connect < math.inf:  # a little less than the total, so that the error tells which of both it was
+        connect = max(min(connect, 0.9 * total, timeout.connect or math.inf), 0.001)
+    return Limits(
+        total,
+        aiohttp.ClientTimeout(
+            None,
+            connect=timeout.connect if connect == math.inf else connect,
+            sock_read=timeout.sock_read,
+            sock_connect=timeout.sock_connect,
+            ceil_threshold=timeout.ceil_threshold,
+        ),
+    )
 
 
 class Response(NamedTuple):
@@ -64,24 +101,16 @@ class Transport:
         session: aiohttp.ClientSession | None,
         headers: CIMultiDict[str],
         redactor: Redactor,
-        timeout: aiohttp.ClientTimeout,
         proxy: Proxy,
     ) -> None:
         self._given = session
         self._redactor = redactor
         self._headers = headers
-        # aiohttp's own timer swallows a cancellation that strikes while it runs out: ours does not.
-        self._total = timeout.total or None
-        self._timeout = aiohttp.ClientTimeout(
-            None,
-            connect=timeout.connect,
-            sock_read=timeout.sock_read,
-            sock_connect=timeout.sock_connect,
-            ceil_threshold=timeout.ceil_threshold,
-        )
         self._proxy = proxy
         self._closed = False
         self._connections: PerLoop[Connections] = PerLoop()
+        self.waits = Waits()
+        """What the requests wait for outside of here; closing ends it."""
 
     @property
     def closed(self) -> bool:
@@ -89,8 +118,12 @@ class Transport:
         return self._closed
 
     async def close(self) -> None:
-        """Close the own sessions, those of other threads as soon as their loops come to it."""
+        """End what is under way or waits, and close the own sessions.
+
+        Those of other threads are closed as soon as their loops come to it.
+        """
         self._closed = True
+        self.waits.end_all()
         here = asyncio.get_running_loop()
         for loop, connections in self._connections.pop_all().items():
             if loop is here:
@@ -107,14 +140,24 @@ class Transport:
     def _nothing_open(self) -> bool:
         return self._closed or (self._given is not None and self._given.closed)
 
-    async def get(self, url: URL, gate: Gate) -> Response | None:
+    def is_ready(self) -> bool:
+        """Whether a request need not wait for a connection."""
+        connections = self._connections.find()
+        return connections is not None and not connections.slots.locked()
+
+    def tasks_under_way(self) -> set[asyncio.Task[object]]:
+        """Return the tasks of this loop whose request is sent, and lacks only its response."""
+        connections = self._connections.find()
+        return connections.tasks() if connections else set()
+
+    async def get(self, url: URL, gate: Gate, limits: Limits) -> Response | None:
         """Send one request, once there is a connection for it, and the gate says that it still may.
 
         None if the request did not start.
 
         Raises:
             APIConnectionError: no whole response came back.
-            APIResponseValidationError: a page that is too large to be one.
+            APIResponseValidationError: a page that is too large to be one, or that cannot be unpacked.
             ClientClosedError: there is no open session to send it over.
 
         """
@@ -124,9 +167,9 @@ class Transport:
         try:
             self.check_open()
             started = gate.start()
-            return None if started is None else await self._exchange(connections, url, gate, started)
+            return None if started is None else await self._exchange(connections, url, gate, limits, started)
         except Exception as error:  # noqa: BLE001 - whatever it is, it leaves as one of ours, or the caller's
-            failure = self._translated(error)
+            failure = self._translated(error, limits)
         except BaseException as error:  # noqa: BLE001 - a cancellation, or Ctrl-C
             failure = error
         finally:
@@ -138,21 +181,23 @@ class Transport:
         finally:
             del failure  # or it would hold itself, by its traceback
 
-    async def _exchange(self, connections: Connections, url: URL, gate: Gate, started: float) -> Response:
-        with connections.deadline():
-            async with self._request(connections.session, url) as response:
+    async def _exchange(
+        self, connections: Connections, url: URL, gate: Gate, limits: Limits, started: float
+    ) -> Response:
+        with connections.deadline(limits.seconds):
+            async with self._request(connections.session, url, limits.phases) as response:
                 _refuse_cached(response)
                 gate.note(started, response.status, response.headers)
                 body = self._redactor.body(await _read(response))
                 return Response(started, response.status, response.headers, body)
 
     def _request(
-        self, session: aiohttp.ClientSession, url: URL
+        self, session: aiohttp.ClientSession, url: URL, timeout: aiohttp.ClientTimeout
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse, None]:
         return session.get(
             url,
             headers=self._headers,
-            timeout=self._timeout,
+            timeout=timeout,
             proxy=self._proxy.url,
             proxy_headers=self._proxy.headers,
             allow_redirects=False,
@@ -166,27 +211,39 @@ class Transport:
         self.check_open()
         connections = self._connections.find()
         if connections is None or connections.session.closed:
-            connections = self._connections.put(await Connections.open(self._given, self._total))
+            connections = self._connections.put(await Connections.open(self._given))
         return connections
 
-    def _translated(self, error: Exception) -> BaseException:
+    def _translated(self, error: Exception, limits: Limits) -> BaseException:
         if isinstance(error, ApimallError):
             return error
         if self._nothing_open():
             return ClientClosedError(_CLOSED)
         if callers := find_callers_error(error):
             return callers
-        if isinstance(error, TimeoutError):
-            limit = f"within {self._total} seconds" if self._total else "in time"
-            return APITimeoutError(f"no whole response {limit}")
-        message = self._redactor.text(describe(error))
-        for secret in self._proxy.secrets:
-            message = message.replace(secret, "[password]") if len(secret) >= _SHORTEST else message
-        failure = APIConnectionError(message[:_MAX_MESSAGE])
+        if is_unreadable(error):
+            return APIResponseValidationError(f"the response cannot be read, {self._describe(error)}")
+        failure = _timeout_error(error, limits) or APIConnectionError(self._describe(error))
+        failure.connected = has_connected(error)
         failure.retryable = may_pass(error)
         if isinstance(error, DISTRUST):
             failure.hint = DISTRUST_HINT
         return failure
+
+    def _describe(self, error: Exception) -> str:
+        message = self._redactor.text(describe(error))
+        for secret in self._proxy.secrets:
+            message = message.replace(secret, "[password]") if len(secret) >= _SHORTEST else message
+        return message[:_MAX_MESSAGE]
+
+
+def _timeout_error(error: Exception, limits: Limits) -> APITimeoutError | None:
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return APITimeoutError("no connection in time")
+    if isinstance(error, TimeoutError):
+        limit = f"within {limits.seconds:g} seconds" if limits.seconds < math.inf else "in time"
+        return APITimeoutError(f"no whole response {limit}")
+    return None
 
 
 async def _send_once(

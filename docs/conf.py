@@ -46,6 +46,7 @@ nitpick_ignore_regex = [
     ),
     (r"py:.*", r"apimall_async\.(.+\.)?[A-Z](_co)?"),  # type variables
     (r"py:.*", r"apimall_async\._conversion\.Page"),  # typing caches Page[T] with the module that it had
+    (r"py:.*", r"apimall_async\._settings\.Default"),  # of arguments that nobody passes
 ]
 
 html_theme = "furo"

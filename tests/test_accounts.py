@@ -194,7 +194,7 @@ FAULTS = {  # and how many requests it takes
     "500": (Fault.error(500), 2),
     "a reset": (Fault.reset(), 2),
     "silence": (Fault.stall(), 2),
-    "half a response": (Fault.half(), 1),
+    "half a response": (Fault.half(), 2),
     "success: false": (Fault(body=b'{"success": false, "error": {"code": "no", "message": "No"}}'), 1),
 }
 

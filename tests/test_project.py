@@ -22,13 +22,10 @@ PACKAGE = "apimall_async"
 FACADES = [apimall_async, testing, ui]
 
 ARROWS = {  # module: what it imports of the package
-    "": "_client _conversion _errors _guard _models _pagination _version",
+    "": "_client _conversion _errors _models _pagination _retry _version",
     "__main__": "cli",
     "_addresses": "",
-    "_client": (
-        "_contract _conversion _endpoints _errors _fetcher _guard _images _models _pagination _redaction"
-        " _settings _transport _version"
-    ),
+    "_client": "_contract _conversion _endpoints _errors _images _models _pagination _parts _retry _settings",
     "_connections": "_deadlines _errors",
     "_contract": "",
     "_conversion": "_contract _decoding _extra _json _strict",
@@ -37,9 +34,11 @@ ARROWS = {  # module: what it imports of the package
     "_endpoints": "_contract _conversion _models",
     "_errors": "_untrusted",
     "_extra": "_decoding _untrusted",
-    "_fetcher": "_conversion _endpoints _errors _guard _pagination _protocol _redaction _transport",
+    "_fetcher": (
+        "_conversion _endpoints _errors _guard _log _pagination _protocol _redaction _retry _transport"
+    ),
     "_frames": "",
-    "_guard": "_errors _loops _pace _protocol",
+    "_guard": "_errors _log _loops _pace _protocol _retry",
     "_html": "_decoding _untrusted",
     "_images": "_images._transfer",
     "_images._content": "_images._failures",
@@ -58,6 +57,7 @@ ARROWS = {  # module: what it imports of the package
     "_images._validators": "",
     "_images._waits": "_errors _images._failures _protocol",
     "_json": "",
+    "_log": "_errors",
     "_loops": "",
     "_models": "_conversion _extra _html _untrusted",
     "_network_errors": "",
@@ -82,19 +82,22 @@ ARROWS = {  # module: what it imports of the package
         "_conversion _errors _page_ranges _pagination._fetch _pagination._memory _pagination._options"
     ),
     "_pagination._plan": "_contract _page_ranges",
-    "_pagination._prefetch": "_page_ranges",
+    "_pagination._prefetch": "_page_ranges _pagination._fetch",
     "_pagination._search": (
         "_errors _page_ranges _pagination._boundary _pagination._fetch _pagination._memory"
         " _pagination._options"
     ),
     "_pagination._until": "_pagination._options",
+    "_parts": "_fetcher _guard _redaction _retry _settings _transport _version",
     "_protocol": "_conversion _errors _json",
     "_redaction": "_errors _json",
-    "_settings": "_errors _redaction",
+    "_retry": "_errors",
+    "_settings": "_errors _redaction _retry",
     "_strict": "_decoding",
-    "_transport": "_connections _errors _frames _loops _network_errors _protocol _redaction _settings",
+    "_transport": "_connections _errors _frames _loops _network_errors _protocol _redaction _settings _waits",
     "_untrusted": "",
     "_version": "",
+    "_waits": "_loops",
 }
 # Leaf modules, each with a rule of the project.
 RULES = "_addresses _contract _conversion _extra _json _page_ranges _untrusted"
@@ -105,20 +108,21 @@ OUTER = {  # subpackage: what it may import of the package besides itself, the f
 }
 USERS = {  # what has a clock, a socket or a loop, or is foreign: the modules of the core that import it
     "aiohttp": (
-        "_client _connections _frames _images._failures _images._requests _images._resolver"
-        " _images._sessions _images._transfer _images._waits _network_errors _settings _transport"
+        "_client _connections _fetcher _frames _images._failures _images._requests _images._resolver"
+        " _images._sessions _images._transfer _images._waits _network_errors _parts _settings _transport"
     ),
     "asyncio": (
         "_connections _deadlines _guard _images._partial _images._resolver _images._sessions"
-        " _images._transfer _images._waits _loops _pagination._prefetch _transport"
+        " _images._transfer _images._waits _loops _pagination._fetch _pagination._prefetch _transport"
+        " _waits"
     ),
     "backoff": "_fetcher",
     "cattrs": "_conversion _strict",
     "json": "_json",
     "msgspec": "_decoding _json _strict",
-    "random": "_guard",
+    "random": "_guard _retry",
     "socket": "_images._hosts _images._resolver",
-    "time": "_fetcher _guard",
+    "time": "_fetcher _guard _retry _waits",
 }
 
 

@@ -18,7 +18,7 @@ from apimall_async._redaction import Redactor
 from apimall_async.testing import Fault, LocalGateway
 
 
-TWICE = RetryPolicy(max_tries=2, wait_initial=0.01, wait_max=0.02)
+TWICE = RetryPolicy(max_tries=2, max_time=1.0, wait_initial=0.01, wait_max=0.02)
 KEY = "sk-made-up-1234"
 
 
@@ -60,7 +60,7 @@ async def test_no_error_has_the_key(
     """Not in its text, its pickle, its attributes, its chain, its frames' variables, nor in a log."""
     caplog.set_level(logging.DEBUG)
     fault = faults(gateway.api_key)[name]
-    gateway.fault(fault, fault)
+    gateway.rule(lambda _: fault)
     async with gateway.client(timeout=0.2, retry=TWICE) as client:
         with pytest.raises(ApimallError) as caught:
             await client.list_history()

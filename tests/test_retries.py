@@ -22,15 +22,21 @@ from apimall_async.testing import Fault, LocalGateway, RateLimit
 QUICK = RetryPolicy(max_tries=3, wait_initial=0.01, wait_max=0.02)
 
 PASSING = {
-    "429": Fault.error(429),
-    "429 with a wait": Fault.error(429, retry_after="0.01"),
-    "429 in HTML": Fault.html(429),
     "500": Fault.error(500),
     "502 in HTML": Fault.html(502),
     "503 without a body": Fault.empty(503),
     "503 with a wait": Fault.html(503, retry_after=0.01),
     "a reset": Fault.reset(),
     "a cut body": Fault.truncate(),
+    "half a response": Fault.half(),
+    "no JSON": Fault.html(200),
+    "no body": Fault(body=b""),
+    "another 2xx without JSON": Fault.empty(204),
+}
+REFUSALS = {
+    "429": Fault.error(429),
+    "429 with a wait": Fault.error(429, retry_after="0.01"),
+    "429 in HTML": Fault.html(429),
 }
 LASTING = {
     "401": Fault.error(401),
@@ -38,9 +44,7 @@ LASTING = {
     "404": Fault.error(404),
     "400": Fault.error(400),
     "302": Fault.error(302),
-    "half a response": Fault.half(),
     "a list": Fault(body=b"[]"),
-    "no JSON": Fault.html(200),
     "an endless page": Fault.endless(),
     "success: false": Fault(body=b'{"success": false}'),
 }
@@ -54,9 +58,22 @@ async def test_passing_faults_pass(gateway: LocalGateway, fault: Fault) -> None:
         await client.list_history()
         assert len(gateway.requests) == 3
         gateway.fault(fault, fault, fault)
-        with pytest.raises((APIConnectionError, RateLimitError, InternalServerError)) as caught:
+        with pytest.raises(APIError) as caught:
             await client.list_history()
         assert len(gateway.requests) == 6
+    assert caught.value.retryable
+
+
+@pytest.mark.parametrize("fault", REFUSALS.values(), ids=REFUSALS.keys())
+async def test_a_429_is_no_try(gateway: LocalGateway, fault: Fault) -> None:
+    """However many there are, and whatever the limit of tries: the time alone bounds them."""
+    gateway.fault(*[fault] * 6)
+    async with gateway.client(retry=RetryPolicy(max_tries=1, wait_initial=0.01, wait_max=0.02)) as client:
+        await client.list_history()
+        assert len(gateway.requests) == 7
+        gateway.rule(lambda _: fault)
+        with pytest.raises(RateLimitError) as caught:
+            await client.with_options(retry=RetryPolicy(max_time=0.3)).list_history()
     assert caught.value.retryable
 
 
@@ -71,7 +88,7 @@ async def test_lasting_faults_are_raised(gateway: LocalGateway, fault: Fault) ->
     assert not caught.value.retryable
 
 
-@pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING.keys())
+@pytest.mark.parametrize("fault", (PASSING | REFUSALS).values(), ids=(PASSING | REFUSALS).keys())
 async def test_one_try(gateway: LocalGateway, fault: Fault) -> None:
     """``retry=None`` sends one request, also over a connection that turns out dead."""
     async with gateway.client(retry=None) as client:

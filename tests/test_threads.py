@@ -69,7 +69,7 @@ def test_one_429_holds_all_threads_back(thread: LocalGateway) -> None:
     thread.fault(Fault.error(429, retry_after=0.5))
     refused = threading.Thread(target=asyncio.run, args=[client.list_history()])
     refused.start()
-    while client._fetcher.guard._delay() <= 0:
+    while client._parts.calls.guard.delay() <= 0:
         time.sleep(0.001)
     assert all(in_threads(client.list_history))
     refused.join()
@@ -102,10 +102,31 @@ def test_loops_that_are_closed_leave_nothing(thread: LocalGateway) -> None:
     thread.fault(Fault.error(429, retry_after=0.01))
     assert in_threads(lambda: count(client, max_items=1), 20) == [1] * THREADS * 20
     asyncio.run(count(client, max_items=1))
-    assert len(client._transport._connections._found) <= 1 + THREADS
-    assert len(client._fetcher.guard._queues._found) <= 1 + THREADS
+    assert len(client._parts.transport._connections._found) <= 1 + THREADS
+    assert len(client._parts.calls.guard._queues._found) <= 1 + THREADS
     asyncio.run(client.close())
     gc.collect()
+
+
+def test_closing_while_other_threads_wait(thread: LocalGateway) -> None:
+    """Those that wait for a retry, or at the guard, end at once, too: in whatever thread."""
+    client = thread.client(retry=RetryPolicy(wait_initial=60.0))
+    faults = [Fault.error(500)] * (THREADS - 1)
+    thread.fault(*faults, Fault.error(429, retry_after=60))
+
+    def close() -> None:
+        while len(thread.requests) < THREADS:
+            time.sleep(0.01)
+        time.sleep(0.1)
+        asyncio.run(client.close())
+
+    closer = threading.Thread(target=close)
+    closer.start()
+    began = time.monotonic()
+    ends = in_threads(client.list_history)
+    closer.join()
+    assert [type(end) for end in ends] == [ClientClosedError] * THREADS
+    assert time.monotonic() - began < 5
 
 
 class Ending:
@@ -124,7 +145,7 @@ def test_a_loop_that_ends_while_the_client_is_closed(thread: LocalGateway) -> No
     """It has closed its session by itself: that is no error."""
     client = thread.client()
     asyncio.run(count(client, max_items=1))
-    connections = client._transport._connections._found
+    connections = client._parts.transport._connections._found
     connections[Ending()] = next(iter(connections.values()))  # type: ignore[index]
     asyncio.run(client.close())
     assert client.closed

@@ -7,7 +7,7 @@ and where they stand.
 
 from apimall_async._pagination._fetch import Fetch
 from apimall_async._pagination._iterate import ItemIterator, PageIterator, iterate_items, iterate_pages
-from apimall_async._pagination._options import Options, Stats, check_integer
+from apimall_async._pagination._options import Options, Stats, check_integer, without_limit
 
 
 __all__ = [
@@ -19,4 +19,5 @@ __all__ = [
     "check_integer",
     "iterate_items",
     "iterate_pages",
+    "without_limit",
 ]

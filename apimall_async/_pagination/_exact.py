@@ -36,7 +36,7 @@ class ExactIteration(Generic[P]):
     def __init__(self, fetch: Fetch[P], options: Options, stats: Stats) -> None:
         self._stats = stats
         self._reader = PageReader(fetch, stats)
-        self._prefetch = Prefetch(self._reader.read)
+        self._prefetch = Prefetch(self._reader)
         self._boundary = Boundary(stats)
         self._progress = Progress(_NO_PROGRESS_LIMIT + 2 * MAX_PAGE_SIZE // options.page_size)
         self._after = options.after
@@ -83,7 +83,7 @@ class ExactIteration(Generic[P]):
         return None
 
     async def close(self) -> None:
-        """Cancel what was requested ahead."""
+        """Call back what was requested ahead."""
         self._over = True
         await self._prefetch.close()
 

@@ -1,6 +1,7 @@
 """One page requested: what an iteration is given of the world, and what both kinds of iteration share."""
 
 import contextlib
+from asyncio import Task
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
@@ -102,6 +103,11 @@ class PageReader:
             self._empty = attrs.evolve(page, items=())
         self._stats.pages += 1
         return page
+
+    def tasks_under_way(self) -> set[Task[Any]]:
+        """Return the tasks whose request is sent, and lacks only its response, as far as that is known."""
+        tell: Callable[[], set[Task[Any]]] = getattr(self._fetch, "tasks_under_way", set)
+        return tell()
 
     async def _past_end(self, requested: PageRange, error: APIError) -> Page[Any]:
         if requested.page == 1:  # it is never past the end

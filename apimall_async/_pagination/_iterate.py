@@ -104,7 +104,7 @@ class _Iterator(AsyncGenerator[Y, None], Generic[Y, P]):
         return self._current().athrow(*error)
 
     async def aclose(self) -> None:
-        """End the iteration, and cancel what was requested ahead. Idempotent."""
+        """End the iteration, and call back what was requested ahead. Idempotent."""
         await self._generator.aclose()
         await self._pages.close()
 

@@ -1,8 +1,9 @@
 """What to iterate over, checked before any request; and what one iteration counts."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol, cast
+from functools import wraps
+from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar, cast
 
 import attrs
 
@@ -11,11 +12,30 @@ from apimall_async._conversion import Record
 from apimall_async._page_ranges import PageRange
 
 
+A = ParamSpec("A")
+T = TypeVar("T")
+
+
 def check_integer(name: str, value: object, least: int, most: int | None = None) -> None:
     """Raise ValueError, which names the argument, unless it is an integer in range."""
     if type(value) is not int or value < least or (most is not None and value > most):
         bounds = f"{least} or more" if most is None else f"{least} to {most}"
         raise ValueError(f"{name} must be an integer, {bounds}, not {value!r}")
+
+
+def without_limit(method: Callable[A, T]) -> Callable[A, T]:
+    """Tell whoever passes ``limit=``, as to ``list_history``, which of two things it may mean here."""
+
+    @wraps(method)
+    def checked(*args: A.args, **options: A.kwargs) -> T:
+        if "limit" in options:
+            raise TypeError(
+                f"{method.__name__}() takes no limit=: it is page_size= for tasks a page, "
+                "max_items= for tasks in all"
+            )
+        return method(*args, **options)
+
+    return checked
 
 
 def _integer(least: int, most: int | None = None) -> Any:

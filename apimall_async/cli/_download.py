@@ -18,7 +18,7 @@ from apimall_async.cli._filters import Filters, filter_options
 from apimall_async.cli._manifest import Entry, Manifest
 from apimall_async.cli._progress import Progress, show_progress
 from apimall_async.cli._renamed import renamed
-from apimall_async.cli._source import Source, source_options
+from apimall_async.cli._source import RETRY_FOR, Source, source_options
 from apimall_async.cli._text import count
 
 
@@ -123,12 +123,13 @@ def download(
     """Download the images of the account's tasks into DIRECTORY, newest first."""
     stats = DownloadStats()
     listed = Manifest(manifest) if manifest else None
+    retry_for = RETRY_FOR if source.retry_for is None else source.retry_for
 
     async def run() -> None:
         with listed or nullcontext(), show_progress(stats, verbose=verbose) as progress:
             async with source.client() as client, aclosing(_wanted(client, filters, limit)) as tasks:
                 saving = _Saving(
-                    client, tasks, directory, listed, max_size * 2**20, source.retry_for, stats, progress
+                    client, tasks, directory, listed, max_size * 2**20, retry_for, stats, progress
                 )
                 await saving.run(concurrency)
 
@@ -240,10 +241,12 @@ class _Saving:
                 wait = max(next(waits, math.inf), getattr(error, "retry_after", None) or 0.0)
                 if not error.retryable or wait > self.retry_for:
                     raise
-                _logger.info("trying an image again in %.1f seconds after: %s", wait, error)
+                wait *= random.uniform(1, 1.25)  # noqa: S311
+                fields = {"wait": wait, "error": str(error)}
+                _logger.info("retry of an image in %.0f s: %s", wait, error.message, extra=fields)
             else:
                 return path, received
-            await asyncio.sleep(wait * random.uniform(1, 1.25))  # noqa: S311
+            await asyncio.sleep(wait)
 
     def _report(self, task: ImageTask, what: str | None) -> None:
         with self.progress.paused(for_stderr=True):

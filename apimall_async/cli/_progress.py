@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import math
+import re
 import sys
 import time
 from collections.abc import Generator
@@ -69,19 +71,20 @@ class ReadStats:
 class Progress(logging.Handler):
     """A line at the foot of the terminal while there is something to wait for; none elsewhere.
 
-    As a handler of the library's log, it also shows the reason: a retry, a rate limit.
+    As a handler of the library's log, it also shows the reason: a retry, a rate limit, and for how long yet.
     """
 
     def __init__(self, stats: Stats, *, visible: bool) -> None:
         super().__init__()
         self._stats = stats
         self._visible = visible
-        self._note = ""
+        self._note = _Note()
         self._started = time.monotonic()
         self._spinner = Spinner("dots")
+        self._console = Console(stderr=True)
         self._live = Live(
-            self._spinner,
-            console=Console(stderr=True),
+            get_renderable=self._describe,
+            console=self._console,
             transient=True,
             refresh_per_second=10,
             redirect_stdout=False,
@@ -91,7 +94,6 @@ class Progress(logging.Handler):
         self._timer: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> Self:
-        self._describe()
         self._show_soon()
         return self
 
@@ -111,13 +113,12 @@ class Progress(logging.Handler):
 
     def update(self) -> None:
         """Show what was done by now, and no longer what was logged before."""
-        self._note = ""
-        self._describe()
+        self._note = _Note()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Show what is logged, until the next page is read."""
-        self._note = printable_line(record.getMessage())
-        self._describe()
+        wait: float = getattr(record, "wait", math.inf)
+        self._note = _Note(printable_line(record.getMessage()), time.monotonic() + wait)
 
     def _show_soon(self) -> None:
         if self._visible:
@@ -128,20 +129,47 @@ class Progress(logging.Handler):
             self._timer.cancel()
         self._live.stop()
 
-    def _describe(self) -> None:
+    def _describe(self) -> Spinner:
+        """Make the line, ten times a second: the note, and before it as much as there is room for."""
         seconds = max(time.monotonic() - self._started, 0.001)
-        parts = [*self._stats.so_far(seconds), self._note]
-        text = Text(" · ".join(filter(None, parts)) or "waiting for the gateway")
-        text.truncate(self._live.console.width - len("x "), overflow="ellipsis")  # one line
+        width = self._console.width - len("x ")
+        done, note = self._stats.so_far(seconds), self._note.text()
+        while note and done and len(_joined(*done, note)) > width:
+            done.pop()
+        text = Text(_joined(*done, note) or "waiting for the gateway")
+        text.truncate(width, overflow="ellipsis")  # one line
         self._spinner.update(text=text)
+        return self._spinner
+
+
+@attrs.frozen
+class _Note:
+    """What was logged last."""
+
+    logged: str = ""
+    until: float = math.inf
+    """When what it says is over, on ``time.monotonic``'s clock."""
+
+    def text(self) -> str:
+        """Say it, with the seconds that are left; nothing when it is over."""
+        left = self.until - time.monotonic()
+        if left == math.inf:
+            return self.logged
+        return re.sub(r"\bin [\d.]+ s\b", f"in {math.ceil(left)} s", self.logged, count=1) if left > 0 else ""
+
+
+def _joined(*parts: str) -> str:
+    return " · ".join(filter(None, parts))
 
 
 class LogLines(logging.StreamHandler):  # type: ignore[type-arg]
     """The library's log on stderr."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Make one printable line of it."""
-        return f"apimall: {printable_line(super().format(record))}"
+        """Make one printable line of it, with the whole error that is a reason to try again."""
+        error = getattr(record, "error", None)
+        text = super().format(record)
+        return f"apimall: {printable_line(f'{text} ({error})' if error else text)}"
 
 
 @contextmanager

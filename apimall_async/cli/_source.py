@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import wraps
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import attrs
 import click
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 _DEMO_TASKS = 240
 _DAY = 86_400  # seconds
-_DEFAULT_RETRY = RetryPolicy()
+RETRY_FOR = int(RetryPolicy().max_time)
 
 
 @attrs.frozen
@@ -28,20 +28,25 @@ class Source:
     demo: bool
     base_url: str | None
     timeout: int
-    retry_for: int
+    retry_for: int | None
+    """Seconds, or None for the client's own, which are few where nothing helps."""
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        policy = {} if self.retry_for is None else {"retry": RetryPolicy(max_time=self.retry_for)}
+        return {"timeout": self.timeout, **policy}
 
     @asynccontextmanager
     async def client(self) -> AsyncGenerator[AsyncClient]:
         """Open a client, and close it."""
-        retry = RetryPolicy(max_time=self.retry_for)
         if not self.demo:
-            async with AsyncClient(base_url=self.base_url, timeout=self.timeout, retry=retry) as client:
+            async with AsyncClient(base_url=self.base_url, **self._options) as client:
                 yield client
             return
         tasks = sample_history(_DEMO_TASKS, newest=datetime.now(UTC).replace(microsecond=0))
         async with (
             LocalGateway(tasks) as gateway,
-            gateway.client(timeout=self.timeout, retry=retry) as client,
+            gateway.client(**self._options) as client,
         ):
             yield client
 
@@ -83,14 +88,13 @@ def source_options(command: Callable[..., T]) -> Callable[..., T]:
     @click.option(
         "--retry-for",
         type=click.IntRange(0, _DAY),
-        default=int(_DEFAULT_RETRY.max_time),
-        show_default=True,
         metavar="SECONDS",
-        help="How long to try again what may succeed later: rate limit, network, 5xx. 0: never.",
+        help="How long to try again what may succeed later: rate limit, network, 5xx. 0: never."
+        f"  [default: {RETRY_FOR}, or 10 where the gateway cannot be reached]",
     )
     @wraps(command)
     def with_source(
-        *, demo: bool, base_url: str | None, timeout: int, retry_for: int, **options: object
+        *, demo: bool, base_url: str | None, timeout: int, retry_for: int | None, **options: object
     ) -> T:
         check_source(demo=demo, base_url=base_url)
         return command(source=Source(demo, base_url, timeout, retry_for), **options)

@@ -13,7 +13,7 @@ from apimall_async.ui import demo_gateway, serve
 
 
 # Short, because the page itself waits, and says how long.
-_RETRY = RetryPolicy(max_time=2.0)
+_RETRY = RetryPolicy(max_time=5.0)
 
 
 @click.command()

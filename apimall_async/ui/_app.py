@@ -62,7 +62,7 @@ def create_app(
 
     Args:
         client: reads the history; it is used, never closed. Its RetryPolicy decides who waits while the
-            gateway limits the rate: with a small ``max_time`` (such as 2 seconds) the page learns of it
+            gateway limits the rate: with a small ``max_time`` (such as 5 seconds) the page learns of it
             at once, and counts down; with a large one it waits for the client, not knowing how long.
         hosts: the Host headers to accept, such as ``{"127.0.0.1:8000"}``; others get 421, which is
             what protects a server without a login from DNS rebinding. None accepts all, and leaves

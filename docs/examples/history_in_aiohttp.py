@@ -40,7 +40,7 @@ async def latest(request: web.Request) -> web.Response:
 
 if __name__ == "__main__":
     # With a short max_time, the page can show how long the gateway says to wait.
-    service_client = AsyncClient(retry=RetryPolicy(max_time=2.0))
+    service_client = AsyncClient(retry=RetryPolicy(max_time=5.0))
     # There is no login. Without these names, any site could make a browser read the page (DNS rebinding).
     service_hosts = {"127.0.0.1:8080", "localhost:8080"}
     web.run_app(make_service(service_client, service_hosts), host="127.0.0.1", port=8080)

@@ -136,7 +136,7 @@ def test_what_may_succeed_later_is_tried_again(run: Run, gateway: LocalGateway, 
     spoil(gateway, task, Fault.html(503), Fault.truncate(), Fault.html(429, retry_after=0.02))
     log = run("download", "images", "--limit", "1", "--verbose")
     assert log.exit_code == 0
-    assert log.stderr.count("apimall: trying an image again in ") == 3
+    assert log.stderr.count("apimall: retry of an image in ") == 3
     (directory / names([task])[0]).unlink()
     spoil(gateway, task, *[Fault.html(503)] * 4)
     result = run("download", "images", "--limit", "1")

@@ -226,7 +226,7 @@ def test_progress_is_shown_on_a_terminal(
     monkeypatch.setattr(sys, "stderr", err)
     apimall.main(["export", "tasks.jsonl", "--read-ahead", "0"], standalone_mode=False)
     shown = err.getvalue()
-    for words in ("waiting for the gateway", "1 page · 50 tasks · ", " tasks/s", "trying again in 0."):
+    for words in ("waiting for the gateway", "1 page · 50 tasks · ", " tasks/s", "retry 2 of 8 in 1 s: "):
         assert words in shown
     assert shown.count("\x1b[?25l") == 1  # one line, from begin to end
     assert shown.endswith("tasks.jsonl: 120 tasks, 3 pages read\n")

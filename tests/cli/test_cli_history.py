@@ -247,7 +247,7 @@ def test_verbose_shows_the_library_s_log(run: Run, gateway: LocalGateway) -> Non
     """Retries and totals are logged on stderr, and without -v they are not."""
     gateway.fault(Fault.error(500))
     log = run("history", "-v", "--limit", "1").stderr
-    assert "apimall: trying again in" in log
+    assert "apimall: retry 2 of 8 in 0." in log
     assert "apimall: iteration ended" in log
     assert len(run("history", "--limit", "1").stderr.splitlines()) == 1
 

@@ -2,14 +2,19 @@
 
 import io
 import json
+import logging
 import sys
+import time
 from collections.abc import Callable
 
+import attrs
 import pytest
 from click.testing import Result
 
+from apimall_async._log import log_pause
 from apimall_async.cli import _progress
 from apimall_async.cli._app import apimall
+from apimall_async.cli._progress import ReadStats
 from apimall_async.testing import Fault, LocalGateway
 
 
@@ -61,18 +66,55 @@ def test_rows_that_go_elsewhere_do_not_hide_the_line(
 def test_a_retry_is_shown_while_it_waits(
     watch: Callable[..., tuple[str, str]], gateway: LocalGateway
 ) -> None:
-    """What the library logs is shown, on one printable line."""
+    """Its reason on the line; the whole error in the log, on one printable line."""
     message = "\x1b[2J" + "long " * 90
     body = json.dumps({"success": False, "error": {"code": "x", "message": message}})
     gateway.fault(Fault(status=500, body=body.encode()))
     _, err = watch("--limit", "1", "--verbose")
     assert "⠋" not in err  # the log has the terminal
+    (line,) = (line for line in err.splitlines() if "retry 2 of 8 in " in line)
+    assert "long long" in line
+    assert "\x1b[2J" not in line
     gateway.fault(Fault(status=500, body=body.encode()))
     _, err = watch("--limit", "1")
-    line = err[err.index("trying again in ") : err.index("…")]
-    assert "long long" in line
-    assert len(line) <= 118
-    assert "\x1b[2J" not in err
+    assert "retry 2 of 8 in 1 s: internal server error (500)" in err
+    assert "long long" not in err
+
+
+@attrs.define
+class Clock:
+    """What ``time.monotonic`` says."""
+
+    now: float = 1_000.0
+
+    def __call__(self) -> float:
+        """Say it."""
+        return self.now
+
+
+def test_a_pause_is_counted_down_at_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Second by second; what was done before it stands as far as there is room. After it, nothing is said."""
+    clock = Clock()
+    monkeypatch.setattr(time, "monotonic", clock)
+    monkeypatch.setenv("COLUMNS", "80")
+    progress = _progress.Progress(ReadStats(pages=12_345, read=617_250), visible=False)
+
+    def line() -> str:
+        clock.now += 1
+        return str(progress._describe().text)
+
+    assert line() == "12345 pages · 617250 tasks · 617250 tasks/s"
+    with _progress.log_to(progress, logging.INFO):
+        log_pause(429, 58.2)
+        assert line() == "12345 pages · 617250 tasks · rate limited (429), next request in 58 s"
+        assert line() == "12345 pages · 617250 tasks · rate limited (429), next request in 57 s"
+        clock.now += 55
+        assert line() == "12345 pages · 617250 tasks · rate limited (429), next request in 1 s"
+        assert "next request" not in line()
+        logging.getLogger("apimall_async.cli").info("writing %s", "x" * 100)
+        assert line().endswith("xxx…")
+    progress.update()
+    assert line().endswith(" tasks/s")
 
 
 def test_no_line_where_no_terminal_is(run: Run, gateway: LocalGateway) -> None:

@@ -151,7 +151,7 @@ def main() -> None:
     retries = Retries()
     logger = logging.getLogger("apimall_async")
     logger.addHandler(retries)
-    logger.setLevel(logging.INFO)
+    logger.setLevel(logging.DEBUG)
     logger.propagate = False
     began = time.monotonic()
     gateway = asyncio.run(soak.run())

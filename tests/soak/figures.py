@@ -114,7 +114,7 @@ def _idle(client: AsyncClient) -> int:
 
 
 def _connector(client: AsyncClient) -> Any:
-    connections = client._transport._connections.find()
+    connections = client._parts.transport._connections.find()
     return connections.session.connector if connections and not connections.session.closed else None
 
 
@@ -151,9 +151,9 @@ class Retries(logging.Handler):
     """Counts the client's log records of retries."""
 
     def __init__(self) -> None:
-        super().__init__(logging.INFO)
+        super().__init__(logging.DEBUG)
         self.count = 0
 
     def emit(self, record: logging.LogRecord) -> None:
         """Count one."""
-        self.count += record.msg.startswith("trying again")
+        self.count += record.msg.startswith("retry")

@@ -93,4 +93,5 @@ async def test_a_socks_proxy_that_is_not_there(gateway: LocalGateway) -> None:
         with pytest.raises(APIConnectionError, match="ProxyConnectionError") as caught:
             await gateway.client(session=session, retry=TWICE).list_history()
     assert caught.value.retryable
+    assert not caught.value.connected
     assert "hunter2" not in repr(vars(caught.value))

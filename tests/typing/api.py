@@ -63,6 +63,8 @@ AsyncClient(api_key="sk-", base_url="https://gateway.apimall.ai", proxy="http://
 AsyncClient(base_url=URL("https://gateway.apimall.ai"), timeout=aiohttp.ClientTimeout(total=5))
 AsyncClient(timeout=None, retry=None)
 AsyncClient(timeout=5, retry=RetryPolicy())
+assert_type(AsyncClient().with_options(timeout=None, retry=None), AsyncClient)
+assert_type(AsyncClient().with_options(timeout=5), AsyncClient)
 RetryPolicy(max_tries=3, max_time=20, wait_initial=0.1, wait_max=5.0)
 assert_type(RetryPolicy().max_tries, int)
 assert_type(RetryPolicy().max_time, float)
@@ -179,6 +181,7 @@ async def fail(client: AsyncClient) -> None:
         assert_type(error.status, int)
     except (APITimeoutError, APIConnectionError) as error:
         assert_type(error.retryable, bool)
+        assert_type(error.connected, bool)
     except (APIResponseValidationError, PaginationError) as error:
         assert_type(error.request_id, str | None)
     except APIError as error:

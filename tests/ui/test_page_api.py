@@ -196,7 +196,8 @@ async def test_a_position_that_is_none_is_refused(
         (Fault.error(429), 429, "rate_limited", True),
         (Fault.html(503), 502, "gateway_failed", True),
         (Fault.reset(), 502, "unreachable", True),
-        (Fault.half(), 502, "bad_response", False),
+        (Fault.half(), 502, "bad_response", True),
+        (Fault(body=b"[]"), 502, "bad_response", False),
         (Fault.stall(), 504, "timeout", True),
     ],
 )
