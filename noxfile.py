@@ -85,7 +85,7 @@ def browser(session: nox.Session) -> None:
 
 @nox.session(python=OLDEST)
 def outside(session: nox.Session) -> None:
-    """Test against programs that nobody here wrote: proxies, paginators, databases, Prism, schemathesis."""
+    """Test against what others wrote: proxies, limiters, paginators, databases, Prism, schemathesis."""
     folders = [os.environ["PATH"], "/usr/sbin", *map(str, Path("/usr/lib/postgresql").glob("*/bin"))]
     for program, package in DEBIAN.items():
         if not shutil.which(program, path=":".join(folders)):

@@ -21,7 +21,8 @@ from apimall_async._pagination import Stats
 from apimall_async._protocol import read_page
 from apimall_async._redaction import Redactor
 from apimall_async._retry import RetryPlan, Tries
-from apimall_async._transport import Limits, Transport, limits_of
+from apimall_async._timeouts import Limits, limits_of
+from apimall_async._transport import Transport
 
 
 P = TypeVar("P", bound=Page[Any])
@@ -67,7 +68,9 @@ class Fetcher:
         try:
             # Most requests start at once, and nothing but their own limits has to end them.
             if self.transport.is_ready() and not self.guard.holds_back():
-                return await self._attempt(call, self._first)
+                page = await self._attempt(call, self._first)
+                if page is not None:
+                    return page
             return await self._in_time(call, self._attempt(call))
         except APIError as error:
             if _is_final(error) or self.plan.once:
@@ -109,7 +112,7 @@ class Fetcher:
         return await retrying(attempt)()
 
     async def _attempt(self, call: _Call, limits: Limits | None = None) -> Any:
-        """Send one request, once, when the guard lets it; with ``limits``, it lets it now."""
+        """Send one request, once, when the guard lets it. With ``limits``, now, or return None."""
         wanted = time.monotonic()
         try:
             response = None
@@ -118,7 +121,8 @@ class Fetcher:
                 if limits is None and self.guard.holds_back():
                     await self._admit(call)
                 response = await self.transport.get(call.url, self.guard, limits or self._limits(call))
-                limits = None
+                if limits and response is None:
+                    return None
             call.stats.waited += response.started - wanted
             return read_page(call.kind, response.status, response.headers, response.body)
         except APIError as error:

@@ -20,7 +20,8 @@ _logger = logging.getLogger("apimall_async")
 def log_pause(status: int, wait: float) -> None:
     """Log that no request may start for a while, because of a response with this status."""
     fields = {"status": status, "wait": wait}
-    _logger.info("%s, next request in %s", _phrase(status), _seconds(wait), extra=fields)
+    cause = _phrase(status) if status >= _TOO_MANY_REQUESTS else "rate limit reached"
+    _logger.info("%s, next request in %s", cause, _seconds(wait), extra=fields)
 
 
 def log_retry(error: APIError, *, attempt: int, max_tries: int, wait: float, page: int) -> None:

@@ -105,15 +105,16 @@ def parse_retry_after(headers: Headers, now: datetime | None = None) -> float | 
 def _parse_wait(value: str, headers: Headers, now: datetime | None) -> float | None:
     if re.fullmatch(r"[0-9]+(\.[0-9]*)?", value):
         wait = float(value)
-    elif (until := _parse_date(value)) is not None:
-        sent = _parse_date(headers.get("Date", "")) or now or datetime.now(UTC)
+    elif (until := parse_date(value)) is not None:
+        sent = parse_date(headers.get("Date", "")) or now or datetime.now(UTC)
         wait = max(0.0, (until - sent).total_seconds())
     else:
         return None
     return wait if wait <= _ABSURD_WAIT else None
 
 
-def _parse_date(value: str) -> datetime | None:
+def parse_date(value: str) -> datetime | None:
+    """Read an HTTP date, or return None."""
     try:
         date = parsedate_to_datetime(value)
     except (ValueError, OverflowError):

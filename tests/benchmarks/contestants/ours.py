@@ -1,5 +1,7 @@
 """apimall_async, as its README has it."""
 
+from contextlib import aclosing
+
 from apimall_async import AsyncClient
 
 
@@ -10,10 +12,12 @@ async def read(
     tasks = 0
     async with AsyncClient(key, base_url=url) as client:
         if by_pages:
-            async for page in client.iter_history_pages(read_ahead=read_ahead, exact=exact):
-                for _ in page.items:
-                    tasks += 1
+            async with aclosing(client.iter_history_pages(read_ahead=read_ahead, exact=exact)) as pages:
+                async for page in pages:
+                    for _ in page.items:
+                        tasks += 1
         else:
-            async for _ in client.iter_history(read_ahead=read_ahead, exact=exact):
-                tasks += 1
+            async with aclosing(client.iter_history(read_ahead=read_ahead, exact=exact)) as history:
+                async for _ in history:
+                    tasks += 1
     return tasks
