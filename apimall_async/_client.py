@@ -166,6 +166,7 @@ class AsyncClient:
             start_page: the page, of ``page_size`` tasks, to start with, from 1.
             max_items: tasks to yield at most; None for all. No more than needed are requested.
             read_ahead: pages to prefetch, requested concurrently ahead of the reader; implies ``exact``.
+                Where the reader is slower, up to four times as many are kept for it.
             exact: prove that no task was skipped, also where tasks are deleted meanwhile, or hidden, or share
                 their ``created_at``. Costs 1.24 times the requests at ``page_size=50`` in a long history, two
                 more in a short one; a small size may be exceeded.

@@ -34,8 +34,7 @@ class _Call:
 
     url: URL
     page: int
-    kind: type[Page[Any]]
-    stats: Stats
+    reader: "Reader[Any]"
     tries: Tries
     at_guard: bool = False
     failed: APIError | None = None
@@ -123,8 +122,9 @@ class Fetcher:
                 response = await self.transport.get(call.url, self.guard, limits or self._limits(call))
                 if limits and response is None:
                     return None
-            call.stats.waited += response.started - wanted
-            return read_page(call.kind, response.status, response.headers, response.body)
+            call.reader.stats.waited += response.started - wanted
+            call.reader.largest = max(call.reader.largest, len(response.body))
+            return read_page(call.reader.endpoint.page, response.status, response.headers, response.body)
         except APIError as error:
             response = None  # its headers may repeat the key, and tools that report errors show variables
             raise self.redactor.error(error).with_traceback(None) from None
@@ -139,8 +139,8 @@ class Fetcher:
 
     def _note_retry(self, call: _Call, details: Any) -> None:
         call.failed = details["exception"]
-        call.stats.retries += 1
-        call.stats.waited += details["wait"]
+        call.reader.stats.retries += 1
+        call.reader.stats.waited += details["wait"]
         log_retry(
             details["exception"],
             attempt=call.tries.number,
@@ -158,12 +158,14 @@ class Reader(Generic[P]):
     url: URL
     endpoint: Endpoint[P]
     stats: Stats
+    largest: int = 0
+    """The bytes of the largest response so far, unpacked."""
 
     def __call__(self, page: int, limit: int) -> Coroutine[Any, Any, P]:
         """Read one page."""
         url = self.url.with_query(f"page={page}&limit={limit}")
         tries = Tries(self.fetcher.plan, self.stats.pages > 0, time.monotonic())
-        return self.fetcher.fetch(_Call(url, page, self.endpoint.page, self.stats, tries))
+        return self.fetcher.fetch(_Call(url, page, self, tries))
 
     def tasks_under_way(self) -> set[Any]:
         """Return the tasks whose request is sent, and lacks only its response."""

@@ -123,7 +123,7 @@ RULES: dict[str, tuple[Switch, tuple[World, ...], int]] = {
     "only where the list has not moved": (
         look_behind_anywhere,
         (MOVING, WORLDS["1 to 20 % hidden"], {**LONG, "cap": [20]}),
-        20,
+        45,
     ),
     "what cannot be proven is logged": (log_nothing, (QUIET, BIG_GROUPS, LONG), 60),
     "plain iteration confirms a refusal": (

@@ -36,7 +36,7 @@ class ExactIteration(Generic[P]):
     def __init__(self, fetch: Fetch[P], options: Options, stats: Stats) -> None:
         self._stats = stats
         self._reader = PageReader(fetch, stats)
-        self._prefetch = Prefetch(self._reader)
+        self._prefetch = Prefetch(self._reader, options.read_ahead, self._refill)
         self._boundary = Boundary(stats)
         self._progress = Progress(_NO_PROGRESS_LIMIT + 2 * MAX_PAGE_SIZE // options.page_size)
         self._after = options.after
@@ -45,8 +45,6 @@ class ExactIteration(Generic[P]):
         self._next = options.first_page()
         self._plan = Plan(self._next, options.page_size)
         self._enough = inf if options.max_items is None else self._next.start + options.max_items
-        self._read_ahead = options.read_ahead
-        self._depth = 0  # pages to prefetch by now; doubles while boundaries hold, as TCP's slow start
         self._gap: PageRange | None = None  # to be read before all others
         self._closing: PageRange | None = None  # the last page that was to close one
         self._misses = 0  # pages in a row that proved nothing
@@ -90,10 +88,10 @@ class ExactIteration(Generic[P]):
     async def _read(self) -> tuple[PageRange, P]:
         if self._after:
             return await self._find_after()
-        if self._gap or not (self._depth or self._prefetch):  # no task is needed
+        if self._gap or not (self._prefetch.depth or self._prefetch):  # no task is needed
             wanted = self._gap or self._next
             return wanted, await self._reader.read(wanted)
-        self._request(self._depth + 1)
+        self._request()
         return await self._prefetch.first()
 
     async def _find_after(self) -> tuple[PageRange, P]:
@@ -105,33 +103,31 @@ class ExactIteration(Generic[P]):
 
     def _begin_again_at(self, requested: PageRange) -> None:
         """Let the next call read this page anew."""
-        self._drop()
+        self._prefetch.begin_again()
         self._next, self._gap, self._misses = requested, None, 0
         self._end = End()
 
-    def _request(self, pages: int) -> None:
-        """Have so many pages requested, but none beyond ``max_items`` or the end of the list."""
-        while len(self._prefetch) < pages:
+    def _refill(self) -> None:
+        """Let other requests start as one has ended, while the reader waits, or is busy with a page."""
+        if self._prefetch.depth and not self._gap:
+            self._request()
+
+    def _request(self) -> None:
+        """Have as many requests under way as may be, but none that is known to be in vain."""
+        while self._prefetch.has_room:
             if self._prefetch and (self._prefetch.furthest.stop >= self._enough or self._sees_end()):
                 return
             self._prefetch.request(self._next)
             self._next = self._plan.following(self._next)
 
     def _sees_end(self) -> bool:
-        return any(
-            not page.items or (not self._hidden and len(page.items) < min(page.limit, wanted.limit))
-            for wanted, page in self._prefetch.arrived()
-        )
-
-    def _drop(self) -> None:
-        self._prefetch.drop()
-        self._depth = 0
+        return any(not (page.items and self._hidden) for page in self._prefetch.short_pages())
 
     def _consume(self, requested: PageRange, page: P) -> Items:
         """Take the new items of one page, and settle what to read next."""
         served = PageRange(page.page, min(page.limit, requested.limit))
         if served.limit < requested.limit:  # capped: what is requested ahead begins elsewhere than planned
-            self._drop()
+            self._prefetch.begin_again()
             self._plan.cap(served.limit)
             self._end.enough = self._plan.enough
         ahead = self._gap is None and len(self._prefetch) > 0
@@ -209,8 +205,8 @@ class ExactIteration(Generic[P]):
             self._plan.note_overlap()
         if not self._prefetch:
             self._next = self._behind(served) if may_be_last else self._plan.next()
-        self._depth = 0 if may_be_last else min(self._read_ahead, 2 * self._depth or 1)
-        self._request(self._depth)
+        self._prefetch.deepen(fresh=bool(fresh), may_be_last=may_be_last)
+        self._refill()
 
     def _behind(self, served: PageRange) -> PageRange:
         """Choose the page to look at behind a page that may be the last one."""
@@ -285,7 +281,7 @@ class ExactIteration(Generic[P]):
         self._over = self._end.seen and not self._end.items
         self._end = End(served, (), self._plan.enough, served.stop)
         self._plan.move(served, ())
-        self._drop()
+        self._prefetch.begin_again()
         self._next = self._behind(served)
 
     def _search(self, served: PageRange, items: Items) -> None:
@@ -296,5 +292,5 @@ class ExactIteration(Generic[P]):
         if self._misses == 1 and self._prefetch:
             self._gap = wanted
         else:
-            self._drop()
+            self._prefetch.begin_again()
             self._next = wanted

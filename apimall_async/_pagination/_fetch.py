@@ -104,6 +104,12 @@ class PageReader:
         self._stats.pages += 1
         return page
 
+    @property
+    def largest(self) -> int:
+        """The bytes of the largest page so far, as far as that is known."""
+        size: int = getattr(self._fetch, "largest", 0)
+        return size
+
     def tasks_under_way(self) -> set[Task[Any]]:
         """Return the tasks whose request is sent, and lacks only its response, as far as that is known."""
         tell: Callable[[], set[Task[Any]]] = getattr(self._fetch, "tasks_under_way", set)

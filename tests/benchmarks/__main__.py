@@ -8,6 +8,7 @@ import time
 import builds
 import imports
 import instructions
+import jitter
 import limiters
 import limits
 import loop
@@ -22,6 +23,7 @@ SECTIONS = {
     "read": reading.read,
     "instructions": instructions.instructions,
     "latency": reading.latency,
+    "jitter": jitter.jitter,
     "memory": memory.memory,
     "import": imports.imports,
     "loop": loop.loop,
