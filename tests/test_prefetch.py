@@ -17,7 +17,10 @@ from own_clock import OwnClockLoop
 from simulation import Schedule, Simulation, make_task
 
 from apimall_async import AsyncClient, HistoryPage
+from apimall_async._page_ranges import PageRange
 from apimall_async._pagination import Options, Stats, iterate_pages
+from apimall_async._pagination._fetch import PageReader
+from apimall_async._pagination._prefetch import Prefetch
 from apimall_async.testing import Fault, LocalGateway
 
 
@@ -149,3 +152,19 @@ async def test_large_pages_are_kept_in_a_small_number() -> None:
     async with LocalGateway(10_000) as gateway:
         gateway.rule(lambda _: Fault(deliver=deliver))
         assert await requested_meanwhile(gateway, 64) == 16 * 2**20 // 2_000_000
+
+
+async def test_an_iteration_that_is_gone_needs_no_more_pages() -> None:
+    """A request that ends later than the iteration that it was for is followed by no other."""
+
+    class Gone:
+        def refill(self) -> None:
+            raise AssertionError
+
+    async def fetch(page: int, limit: int) -> HistoryPage:
+        return HistoryPage((), page, limit, "req")
+
+    prefetch = Prefetch(PageReader(fetch, Stats()), 1, Gone().refill)
+    prefetch.request(PageRange(1, 50))
+    await prefetch.first()
+    assert len(prefetch) == 1
