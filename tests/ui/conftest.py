@@ -20,7 +20,7 @@ async def gateway() -> AsyncIterator[LocalGateway]:
 @pytest.fixture
 async def client(gateway: LocalGateway) -> AsyncIterator[AsyncClient]:
     """Read it with a short limit of time for retries, as the page's client should."""
-    async with gateway.client(retry=RetryPolicy(max_time=0.2, wait_initial=0.01)) as client:
+    async with gateway.client(retry=RetryPolicy(max_tries=3, max_time=2.5, wait_initial=0.01)) as client:
         yield client
 
 

@@ -15,14 +15,25 @@ from apimall_async.testing import LocalGateway
 
 
 expect = pytest.importorskip("playwright.async_api", reason="needs the Python package playwright").expect
+expect.set_options(timeout=20_000)  # milliseconds: other tests may run meanwhile
 
 BROWSER = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 """The marks of the tests that use it."""
 
 
+QUICK = RetryPolicy(max_tries=3, max_time=2.5, wait_initial=0.05)
+"""For a gateway that fails: the page shows it soon."""
+
+
 @asynccontextmanager
 async def reading(
-    browser: Any, gateway: LocalGateway, *, prefix: str = "/", report: str = "", **options: Any
+    browser: Any,
+    gateway: LocalGateway,
+    *,
+    prefix: str = "/",
+    report: str = "",
+    retry: RetryPolicy = QUICK,
+    **options: Any,
 ) -> AsyncIterator[Any]:
     """Open the page over ``gateway``; check that the browser reported nothing.
 
@@ -35,7 +46,6 @@ async def reading(
         if not message.text.startswith("Failed to load resource"):
             reports.append(message.text)
 
-    retry = RetryPolicy(max_time=0.2, wait_initial=0.05)
     context = await browser.new_context(locale="en-GB", timezone_id="UTC", **options)
     async with (
         gateway.client(retry=retry) as client,

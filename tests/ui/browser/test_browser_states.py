@@ -7,6 +7,7 @@ import pytest
 from browsing import BROWSER, expect, first_load, loaded, reading, screenshot
 from histories import complete, pending
 
+from apimall_async import RetryPolicy
 from apimall_async.testing import Fault, LocalGateway
 
 
@@ -16,7 +17,7 @@ pytestmark = BROWSER
 async def test_loading_is_shown_by_placeholders(browser: Any, gateway: LocalGateway) -> None:
     """Of the cards' own shape; a slow gateway is named."""
     gateway.latency = 3.0
-    async with reading(browser, gateway) as page:
+    async with reading(browser, gateway, retry=RetryPolicy()) as page:
         await expect(page.locator("#skeletons .card").first).to_be_visible()
         await expect(page.locator("#tasks")).to_have_attribute("aria-busy", "true")
         await expect(page.locator("#pill")).to_have_text("Waiting for the gateway")
