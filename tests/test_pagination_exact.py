@@ -41,6 +41,14 @@ def test_exact_iteration_is_exact(world: World, data: st.DataObject) -> None:
     outcome.check_tidy()
 
 
+def test_known_tasks_of_a_big_group_are_not_the_last_page_again() -> None:
+    """A page in the middle of a group may show known ones alone, in the order that its range has."""
+    options = Options(page_size=2, read_ahead=1)
+    simulate(
+        Schedule(tasks=99, cap=20, batch=24, ties="by range", hidden=0.05, seed=546_261, options=options)
+    ).check_exact()
+
+
 @settings(max_examples=40)
 @given(strategy(MOVING, WORLDS["groups of 10, any order"]), st.integers(1, 300))
 def test_a_reader_that_stops(schedule: Schedule, enough: int) -> None:

@@ -90,7 +90,10 @@ class End:
             return True
         shared = self.page.stop - served.start  # positions of both pages
         behind = served.start >= self.page.start + len(self.items)
-        return behind and len(shown) > shared and self.ends_with(shown[-1])
+        if not behind or len(shown) <= shared:
+            return False
+        # A full page may be one in the middle of a group: all known, in the order of its range.
+        return self.ends_with(shown[-1]) if len(shown) < served.limit else self.ends_like(shown)
 
     def _last(self) -> set[str]:
         return {item.task_id for item in self.items[-trailing_equals(self.items) :]}
